@@ -98,5 +98,19 @@ type ClusterInfo struct {
 	RaftApplied               uint64
 }
 
+// TopicLimits is what a topic accepts.
+type TopicLimits struct {
+	// MaxMessageBytes bounds a record batch as stored (max.message.bytes).
+	MaxMessageBytes int
+	// MaxDecompressed bounds a batch's records after decompression.
+	MaxDecompressed int
+	// MaxBatchRecords bounds the records of one batch.
+	MaxBatchRecords int
+	// Compacted topics require keys and keep each key's last value.
+	Compacted bool
+	// LogAppendTime: timestamps are the broker's (message.timestamp.type).
+	LogAppendTime bool
+}
+
 // MaxOffset bounds offsets that clients send: JSON numbers are exact below.
 const MaxOffset = int64(1)<<53 - 1
