@@ -1,0 +1,54 @@
+# Everything here needs only Go, except where a line says otherwise.
+SHELL    := /bin/bash
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+FUZZTIME ?= 10s
+LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test race fuzz bench lint gen clients realrun test-root check-clean clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## one static binary, bin/chronik
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/chronik ./server/chronik
+
+run: build ## build and run one node with its data in ./data (ARGS="--http …" to add flags)
+	@exec ./bin/chronik serve --data-dir ./data $(ARGS)
+
+test: ## every test that needs nothing but Go
+	go test ./...
+
+race: ## the same under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race -timeout 15m ./...
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's|/[^/]*_test.go:func | |' | sort -u | \
+	while read -r dir name; do echo "== $$dir $$name"; \
+	go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) -parallel 2 "$$dir" || exit 1; done
+
+bench: build ## compare with the machine's limits and with NATS (BENCH_SHORT=1 for two minutes)
+	cd server/bench && go run . -chronik ../../bin/chronik
+
+lint: ## gofmt, vet, staticcheck; server/tidy keeps the rest in "make test"
+	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt -w: $$out"; exit 1; }
+	go vet ./... && go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+gen: ## the control plane's server and client from openapi.yaml
+	go generate ./api/...
+
+clients: build ## generated TypeScript and Python clients against a live node (needs node, python3)
+	bash api/clients/run
+
+realrun: build ## the sources of Go itself through one node, killed half way (REALRUN_SHORT=1)
+	go run ./server/realrun -chronik bin/chronik
+
+test-root: ## tests on a really full filesystem (needs root to mount one)
+	CHRONIK_TEST_ROOT=1 go test -count=1 -v -run 'Root' ./storage/... ./server/...
+
+check-clean: ## fail when the work tree differs from the commit
+	@out=$$(git status --porcelain); test -z "$$out" || { echo "not committed:"; echo "$$out"; exit 1; }
+
+clean: ## remove what was built
+	rm -rf bin
