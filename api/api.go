@@ -1,0 +1,87 @@
+// Package api is the HTTP adapter: it turns requests under /v1 into calls of
+// the broker, and answers into the media types that openapi.yaml describes.
+//
+// The control plane (topics, partitions, cluster) is served by the strict
+// server that api/gen generates from openapi.yaml; topics.go and cluster.go
+// implement it. The data plane (records, batches, keys, fence, offsets) is
+// written by hand for speed, on the same router and in the same description;
+// dataRoutes registers it. Whatever goes wrong leaves through writeProblem:
+// one table (problem_codes.go, problem_errors.go) gives each error its status,
+// code, retryability and outcome.
+//
+// A request passes, in this order: the response wrapper that counts and
+// recovers, the Host and origin checks, routing, admission by bytes, the span,
+// decompression, the handler. See package middleware.
+package api
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Deps is what the API is built from. Broker, Logger, Registry and Gatherer
+// are required; the zero value of each other field means its default.
+type Deps struct {
+	Broker   Broker
+	Logger   *slog.Logger
+	Registry prometheus.Registerer
+	Gatherer prometheus.Gatherer // what /metrics shows
+	// Tracer makes the spans. Nil: tracing is off, no span is ever made.
+	Tracer trace.Tracer
+	Now    func() time.Time
+	Limits Limits
+	// AllowedHosts are the host names (no port) that the Host header may
+	// hold beside IP addresses and localhost; "*" allows every name.
+	AllowedHosts []string
+	// AllowedOrigins are the origins (scheme://host[:port]) of web pages that
+	// may change things here, beside pages that this node serves itself.
+	AllowedOrigins []string
+	// Ready reports each readiness check; the node is ready when none fails.
+	// Nil: always ready.
+	Ready func() []Check
+	// Version is shown by GET /v1/cluster.
+	Version string
+	// Console serves everything that is not the API. Nil: 404.
+	Console http.Handler
+	// SplitOps leaves health and metrics to OpsHandler's listener.
+	SplitOps bool
+}
+
+// Check is one condition of readiness. Err is nil while it holds.
+type Check struct {
+	Name string
+	Err  error
+}
+
+// Server holds what the handlers share. It has no state of its own.
+type Server struct {
+	broker  Broker
+	logger  *slog.Logger
+	now     func() time.Time
+	limits  Limits
+	tracer  trace.Tracer // nil: tracing is off
+	ready   func() []Check
+	version string
+	gather  prometheus.Gatherer
+}
+
+// New makes the handler of the HTTP address.
+func New(d Deps) http.Handler {
+	d.Limits = d.Limits.withDefaults()
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	s := &Server{
+		broker: d.Broker, logger: d.Logger, now: d.Now, limits: d.Limits, tracer: d.Tracer,
+		ready: d.Ready, version: d.Version, gather: d.Gatherer,
+	}
+	return s.router(d)
+}
+
+// registerData registers the data plane; the method lives in data.go.
+var _ interface{ dataRoutes(chi.Router) } = (*Server)(nil)
