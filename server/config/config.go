@@ -99,6 +99,8 @@ type Logging struct {
 type Security struct {
 	Insecure     bool     `name:"insecure" env:"CHRONIK_INSECURE" help:"Listen beyond loopback although no authentication is configured."`
 	AllowedHosts []string `name:"allowed-hosts" env:"CHRONIK_ALLOWED_HOSTS" placeholder:"HOST" help:"Host headers accepted besides loopback names and the listen and advertised addresses; * accepts all."`
+
+	AllowedOrigins []string `name:"allowed-origins" env:"CHRONIK_ALLOWED_ORIGINS" placeholder:"SCHEME://HOST" help:"Origins of web pages that may change things here, besides this node's own."`
 }
 
 // Default returns the configuration of a node that was told nothing. It reads
