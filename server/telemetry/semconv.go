@@ -1,0 +1,29 @@
+package telemetry
+
+import "go.opentelemetry.io/otel/attribute"
+
+// Attributes of spans: OpenTelemetry's messaging conventions (1.43), and
+// chronik.* where they have no word.
+const (
+	attrSystem        = attribute.Key("messaging.system")
+	attrDestination   = attribute.Key("messaging.destination.name")
+	attrPartition     = attribute.Key("messaging.destination.partition.id")
+	attrOperation     = attribute.Key("messaging.operation.name")
+	attrOperationType = attribute.Key("messaging.operation.type")
+	attrOffset        = attribute.Key("messaging.kafka.offset")
+	attrBatchCount    = attribute.Key("messaging.batch.message_count")
+	attrLeaderEpoch   = attribute.Key("chronik.leader_epoch")
+	attrDuplicate     = attribute.Key("chronik.duplicate")
+	attrCycle         = attribute.Key("chronik.commit.cycle")
+	attrCycleBytes    = attribute.Key("chronik.commit.bytes")
+	attrCycleBatches  = attribute.Key("chronik.commit.batches")
+	attrCycleWay      = attribute.Key("chronik.commit.way")
+	attrSyncMicros    = attribute.Key("chronik.commit.sync_us")
+)
+
+const (
+	spanAppend = "append"
+	spanCommit = "commit"
+
+	operationSend = "send"
+)
