@@ -104,11 +104,11 @@ type Offsets struct {
 
 // Cycle describes the commit cycle that made an append durable, for traces.
 type Cycle struct {
-	ID               uint64
-	Start            time.Time // cycle took what was staged
-	SyncStart        time.Time
-	End              time.Time // sync returned
-	Bytes            int64
-	Batches          int
-	Journal          bool // through the journal, else straight to segments
+	ID        uint64
+	Start     time.Time // cycle took what was staged
+	SyncStart time.Time
+	End       time.Time // sync returned
+	Bytes     int64
+	Batches   int
+	Journal   bool // through the journal, else straight to segments
 }

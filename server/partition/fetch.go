@@ -1,0 +1,124 @@
+package partition
+
+import "slices"
+
+// Fetch is a follower's request to its leader.
+type Fetch struct {
+	Node        int32
+	BrokerEpoch uint64
+	LeaderEpoch int32
+	Offset      int64 // end of its log: what it wants next
+	Flushed     int64 // synced end of its log
+}
+
+// EpochEnd is where the records of a leader epoch end in a log.
+type EpochEnd struct {
+	Epoch int32 // -1: the log has no epoch so old
+	End   int64
+}
+
+// FetchAnswer is the leader's answer, without the batches.
+type FetchAnswer struct {
+	HighWatermark int64
+	LogStart      int64
+	// Diverging, when not nil, tells that the follower's log is not a prefix
+	// of the leader's: it truncates by TruncateTo and sends no batch.
+	Diverging *EpochEnd
+	// Advanced tells that the watermark moved.
+	Advanced bool
+}
+
+// CheckFetch decides whether a fetch may be served at all: ErrStaleLeaderEpoch,
+// ErrUnknownLeaderEpoch, ErrStaleBrokerEpoch, ErrNotReplica, NotLeaderError.
+func (s *State) CheckFetch(f *Fetch) error {
+	switch {
+	case f.LeaderEpoch < s.leaderEpoch:
+		return ErrStaleLeaderEpoch
+	case f.LeaderEpoch > s.leaderEpoch:
+		return ErrUnknownLeaderEpoch
+	case s.role != RoleLeader:
+		return s.notLeader()
+	case !slices.Contains(s.isr.replicas, f.Node) || f.Node == s.node:
+		return ErrNotReplica
+	case f.BrokerEpoch < s.isr.follower(f.Node).brokerEpoch:
+		return ErrStaleBrokerEpoch
+	}
+	return nil
+}
+
+// Fetched takes a fetch at time now. last is the epoch of the follower's last
+// batch (-1: its log is empty), mine where the epoch not above it ends in this
+// leader's log. The batches to send begin at f.Offset.
+func (s *State) Fetched(now int64, f *Fetch, last int32, mine EpochEnd) (FetchAnswer, error) {
+	if err := s.CheckFetch(f); err != nil {
+		return FetchAnswer{}, err
+	}
+	a := FetchAnswer{LogStart: s.logStart}
+	switch {
+	case diverges(f, last, mine):
+		a.Diverging = &mine
+		a.HighWatermark = s.hw
+		return a, nil
+	case f.Offset < s.logStart:
+		return a, &OffsetTrimmedError{Offset: f.Offset, LogStart: s.logStart}
+	case f.Offset > s.end:
+		return a, &OffsetBeyondEndError{Offset: f.Offset, HighWatermark: s.hw}
+	}
+	w := s.isr.follower(f.Node)
+	if w.brokerEpoch != f.BrokerEpoch { // another incarnation: what the former one had says nothing
+		w.brokerEpoch, w.endAtFetch = f.BrokerEpoch, s.end
+	}
+	if f.Offset >= s.end {
+		w.caughtUp = now
+	} else if f.Offset >= w.endAtFetch {
+		w.caughtUp = max(w.caughtUp, w.lastFetch)
+	}
+	w.fetched, w.flushed = f.Offset, min(f.Flushed, f.Offset)
+	w.lastFetch, w.endAtFetch = now, s.end
+	a.Advanced = s.advance()
+	a.HighWatermark = s.hw
+	return a, nil
+}
+
+// diverges tells whether a follower's log has records that the leader's has
+// not.
+func diverges(f *Fetch, last int32, mine EpochEnd) bool {
+	return last >= 0 && (mine.Epoch < last || mine.End < f.Offset)
+}
+
+// TruncateTo is where a follower cuts its log when its leader says that it
+// diverges: mine answers where the epoch not above d.Epoch ends in the
+// follower's own log, end is that log's end. The cut is never above end, and
+// never by the watermark (KIP-101, KIP-279). The follower then fetches from
+// there, with the epoch that it now ends in.
+func TruncateTo(d EpochEnd, mine EpochEnd, end int64) int64 {
+	if mine.Epoch < d.Epoch {
+		// The follower has nothing of that epoch: the leader's end of it says
+		// nothing of where they part.
+		return min(mine.End, end)
+	}
+	return min(d.End, mine.End, end)
+}
+
+// Followed takes the leader's answer on a follower whose log now ends at end:
+// its watermark is the leader's, as far as its own log goes. It reports
+// whether the watermark moved; it never moves back.
+func (s *State) Followed(a *FetchAnswer) (advanced bool) {
+	if s.role != RoleFollower {
+		return false
+	}
+	hw := min(a.HighWatermark, s.end)
+	if hw <= s.hw {
+		return false
+	}
+	s.hw = hw
+	return true
+}
+
+// Truncated tells that a follower's log was cut to end and that its derived
+// state was restored and replayed up to there.
+func (s *State) Truncated(end int64) {
+	s.end = end
+	s.flushed = min(s.flushed, end)
+	s.hw = min(s.hw, end)
+}
