@@ -2,6 +2,7 @@ package client
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -85,4 +86,10 @@ func firstLine(text string) string {
 		line = line[:most] + "…"
 	}
 	return line
+}
+
+// IsStatus says whether err is a Problem with this HTTP status.
+func IsStatus(err error, status int) bool {
+	var p *Problem
+	return errors.As(err, &p) && p.Status == status
 }
