@@ -100,4 +100,3 @@ func (e *NotLeaderError) Error() string {
 
 // Is matches ErrNotLeader.
 func (e *NotLeaderError) Is(target error) bool { return target == ErrNotLeader }
-

@@ -1,0 +1,162 @@
+// Package chaos tests a node from the outside: real processes of the real
+// binary, killed with SIGKILL while clients write and read over HTTP, and a
+// checker that holds what the clients were told against what the log holds
+// in the end:
+//
+//   - every acknowledged record is there exactly once, at its offset, unchanged;
+//   - offsets are dense;
+//   - a record that was not acknowledged is there at most once, whole or not at all;
+//   - a write with an Idempotency-Key, repeated until it is acknowledged, is
+//     there exactly once however many kills it met;
+//   - what a reader ever saw is what the log holds in the end.
+//
+// The short form runs in "make test". CHRONIK_CHAOS=5m makes the long one, of
+// that duration. State is wiped between runs; the seed is logged, and
+// CHRONIK_CHAOS_SEED repeats the schedule of kills.
+package chaos
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Build compiles the chronik binary into a directory of the test.
+func Build(t testing.TB) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "chronik")
+	out, err := exec.Command("go", "build", "-o", bin, "github.com/chroniklog/chronik/server/chronik").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return bin
+}
+
+// Process is one running node.
+type Process struct {
+	URL     string        // of its HTTP listener
+	Startup time.Duration // from exec to ready
+
+	cmd  *exec.Cmd
+	log  logTail
+	done chan struct{} // closed when it has ended
+	err  error         // of Wait; read after done
+}
+
+// Serve starts a node on the data directory and returns when it is ready.
+// Ports are the kernel's choice.
+func Serve(ctx context.Context, bin, dir string, args ...string) (*Process, error) {
+	args = append([]string{
+		"serve", "--data-dir", dir, "--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0",
+		"--peer", "127.0.0.1:0", "--log-format", "json",
+	}, args...)
+	p := &Process{cmd: exec.Command(bin, args...), done: make(chan struct{})}
+	stderr, err := p.cmd.StderrPipe()
+	if err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	ready := make(chan string, 1)
+	go func() {
+		defer close(p.done)
+		p.read(stderr, ready)
+		p.err = p.cmd.Wait()
+	}()
+	select {
+	case p.URL = <-ready:
+		p.Startup = time.Since(begin)
+		return p, nil
+	case <-p.done:
+		return nil, fmt.Errorf("node ended before it was ready: %w\n%s", p.err, p.Log())
+	case <-ctx.Done():
+		p.Kill()
+		return nil, fmt.Errorf("node was not ready in time: %w\n%s", ctx.Err(), p.Log())
+	}
+}
+
+// read keeps the log's tail and sends the address of the line "ready".
+func (p *Process) read(stderr io.Reader, ready chan<- string) {
+	lines := bufio.NewScanner(stderr)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		p.log.add(lines.Text())
+		var line struct {
+			Msg  string `json:"msg"`
+			HTTP string `json:"http"`
+		}
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready" {
+			select {
+			case ready <- line.HTTP:
+			default:
+			}
+		}
+	}
+}
+
+// Kill is SIGKILL; it returns when the process is gone.
+func (p *Process) Kill() {
+	_ = p.cmd.Process.Signal(syscall.SIGKILL) // has ended already: nothing to kill
+	<-p.done
+}
+
+// Stop is SIGTERM; the error tells of an exit code other than 0, or that the
+// process had to be killed when ctx ended.
+func (p *Process) Stop(ctx context.Context) error {
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return errors.Join(err, p.err)
+	}
+	select {
+	case <-p.done:
+		return p.err
+	case <-ctx.Done():
+		p.Kill()
+		return fmt.Errorf("stop: %w\n%s", ctx.Err(), p.Log())
+	}
+}
+
+// Done is closed when the process has ended.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// PID is the process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// ExitCode is the process's, after Done; -1 when a signal ended it.
+func (p *Process) ExitCode() int { return p.cmd.ProcessState.ExitCode() }
+
+// Log returns the last lines of the node's log.
+func (p *Process) Log() string { return p.log.String() }
+
+// logTail keeps the last lines of a log.
+type logTail struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *logTail) add(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.lines) == 200 {
+		l.lines = append(l.lines[:0], l.lines[1:]...)
+	}
+	l.lines = append(l.lines, line)
+}
+
+// String joins the lines.
+func (l *logTail) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "\n")
+}
