@@ -15,11 +15,11 @@
 package api
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
 
-	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -48,7 +48,7 @@ type Deps struct {
 	Version string
 	// Console serves everything that is not the API. Nil: 404.
 	Console http.Handler
-	// SplitOps leaves health and metrics to OpsHandler's listener.
+	// SplitOps leaves health and metrics to the handler that NewOps makes.
 	SplitOps bool
 }
 
@@ -68,20 +68,27 @@ type Server struct {
 	ready   func() []Check
 	version string
 	gather  prometheus.Gatherer
+	specTag string
 }
 
-// New makes the handler of the HTTP address.
+// errDraining is why a node that shuts down is not ready.
+var errDraining = errors.New("the node is shutting down")
+
+// New makes the handler of the HTTP address. It registers metrics, so each
+// registry takes one. Deps that contradict themselves are a mistake of the
+// caller and panic.
 func New(d Deps) http.Handler {
-	d.Limits = d.Limits.withDefaults()
-	if d.Now == nil {
-		d.Now = time.Now
-	}
-	s := &Server{
-		broker: d.Broker, logger: d.Logger, now: d.Now, limits: d.Limits, tracer: d.Tracer,
-		ready: d.Ready, version: d.Version, gather: d.Gatherer,
-	}
-	return s.router(d)
+	h, _ := newServer(d).router(d)
+	return h
 }
 
-// registerData registers the data plane; the method lives in data.go.
-var _ interface{ dataRoutes(chi.Router) } = (*Server)(nil)
+func newServer(d Deps) *Server {
+	now := d.Now
+	if now == nil {
+		now = time.Now
+	}
+	return &Server{
+		broker: d.Broker, logger: d.Logger, now: now, limits: d.Limits.withDefaults(), tracer: d.Tracer,
+		ready: d.Ready, version: d.Version, gather: d.Gatherer, specTag: specTag(),
+	}
+}

@@ -1,0 +1,135 @@
+package api
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/chroniklog/chronik/api/gen"
+)
+
+// control is what the generated server does not check: unknown query
+// parameters, the Content-Type, and members of the body that nobody reads. It
+// stands between the middleware and the generated handler.
+type control struct {
+	next  http.Handler
+	query []string   // the parameters that the operation knows
+	body  func() any // what the JSON body is; nil: the operation takes none
+	types []string   // the media types of the body
+	empty bool       // an absent body is fine
+}
+
+const typeMergePatch = "application/merge-patch+json"
+
+// control wraps the control plane's handlers; others are returned as they are.
+func (s *Server) control(method, pattern string, h http.Handler) http.Handler {
+	c := &control{next: h, types: []string{typeJSON}}
+	switch method + " " + pattern {
+	case "GET /v1/topics":
+		c.query = []string{"prefix", "limit", "page_token"}
+	case "POST /v1/topics":
+		c.body = func() any { return new(gen.TopicSpec) }
+	case "PUT /v1/topics/{topic}":
+		c.body, c.empty = func() any { return new(gen.TopicSettings) }, true
+	case "PATCH /v1/topics/{topic}":
+		c.body, c.types = func() any { return new(gen.TopicPatch) }, []string{typeMergePatch, typeJSON}
+	case "POST /v1/topics/{topic}/partitions":
+		c.body = func() any { return new(gen.AddPartitions) }
+	case "GET /v1/topics/{topic}", "DELETE /v1/topics/{topic}", "GET /v1/topics/{topic}/partitions",
+		"GET /v1/topics/{topic}/partitions/{partition}", "HEAD /v1/topics/{topic}/partitions/{partition}",
+		"GET /v1/cluster":
+	default:
+		return h
+	}
+	return c
+}
+
+// ServeHTTP implements http.Handler.
+func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	err := readQuery(r.URL.RawQuery, knownQuery(c.query))
+	if err == nil && c.body != nil {
+		err = c.checkBody(r)
+	}
+	if err != nil {
+		writeProblem(w, r, err)
+		return
+	}
+	escapeParams(r)
+	c.next.ServeHTTP(w, r)
+}
+
+// knownQuery is a sink that only has readQuery check the names.
+type knownQuery []string
+
+func (k knownQuery) names() []string          { return k }
+func (k knownQuery) set(string, string) error { return nil }
+
+// escapeParams undoes chi's decoding of path parameters, because the generated
+// code decodes them (again).
+func escapeParams(r *http.Request) {
+	if r.URL.RawPath != "" {
+		return // chi routed on the escaped path
+	}
+	rctx := chi.RouteContext(r.Context())
+	for i, v := range rctx.URLParams.Values {
+		rctx.URLParams.Values[i] = url.PathEscape(v)
+	}
+}
+
+// checkBody reads the whole body, which the middleware has bounded, judges it
+// strictly, and puts it back for the generated code.
+func (c *control) checkBody(r *http.Request) error {
+	data, err := io.ReadAll(r.Body)
+	if err != nil {
+		return bodyError(err)
+	}
+	if len(data) == 0 && c.empty {
+		r.Body = http.NoBody
+		return nil
+	}
+	if err := c.checkType(r.Header.Get("Content-Type")); err != nil {
+		return err
+	}
+	if err := strictJSON(data, c.body()); err != nil {
+		return err
+	}
+	r.Body = io.NopCloser(strings.NewReader(string(data)))
+	return nil
+}
+
+func (c *control) checkType(contentType string) error {
+	mediaType, _, _ := strings.Cut(contentType, ";")
+	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
+	for _, t := range c.types {
+		if mediaType == t {
+			return nil
+		}
+	}
+	have := "no Content-Type"
+	if contentType != "" {
+		have = "Content-Type " + clip(contentType)
+	}
+	return badRequest(CodeUnsupportedMediaType, "this operation reads %s, the request has %s (with curl, use --json)",
+		strings.Join(c.types, " or "), have)
+}
+
+// bindingProblem answers for parameters that the generated code can't bind.
+func bindingProblem(w http.ResponseWriter, r *http.Request, err error) {
+	var format *gen.InvalidParamFormatError
+	if errors.As(err, &format) {
+		err = badParameter(format.ParamName, "%s", bindingDetail(format.ParamName))
+	}
+	writeProblem(w, r, err)
+}
+
+func bindingDetail(name string) string {
+	switch name {
+	case "partition", "limit":
+		return "want a whole number from 0 to 2147483647"
+	}
+	return "the value can't be read"
+}

@@ -1,0 +1,151 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/chroniklog/chronik/api/gen"
+	"github.com/chroniklog/chronik/api/middleware"
+	"github.com/chroniklog/chronik/server/telemetry"
+)
+
+// router is a chi router whose routes pass the inner half of the middleware
+// chain. Registering through it, as the generated code does too, is what gives
+// a route its limits, its span name and its metrics.
+type router struct {
+	chi.Router
+	server *Server
+	chain  *middleware.Chain
+}
+
+func (rt router) handle(method, pattern string, h http.Handler) {
+	h = rt.server.control(method, pattern, h)
+	rt.Router.Method(method, pattern, rt.chain.Route(rt.server.spec(method, pattern), h))
+}
+
+func (rt router) Method(method, pattern string, h http.Handler) { rt.handle(method, pattern, h) }
+
+func (rt router) MethodFunc(method, pattern string, h http.HandlerFunc) {
+	rt.handle(method, pattern, h)
+}
+
+func (rt router) Get(pattern string, h http.HandlerFunc)    { rt.handle(http.MethodGet, pattern, h) }
+func (rt router) Head(pattern string, h http.HandlerFunc)   { rt.handle(http.MethodHead, pattern, h) }
+func (rt router) Post(pattern string, h http.HandlerFunc)   { rt.handle(http.MethodPost, pattern, h) }
+func (rt router) Put(pattern string, h http.HandlerFunc)    { rt.handle(http.MethodPut, pattern, h) }
+func (rt router) Patch(pattern string, h http.HandlerFunc)  { rt.handle(http.MethodPatch, pattern, h) }
+func (rt router) Delete(pattern string, h http.HandlerFunc) { rt.handle(http.MethodDelete, pattern, h) }
+
+// Group hands the same kind of router to fn, so that no route escapes.
+func (rt router) Group(fn func(chi.Router)) chi.Router {
+	fn(rt)
+	return rt
+}
+
+// spec gives each route its limits.
+func (s *Server) spec(method, pattern string) middleware.Spec {
+	spec := middleware.Spec{Method: method, Pattern: pattern, Untraced: opsPath(pattern)}
+	switch method {
+	case http.MethodPost, http.MethodPut, http.MethodPatch:
+		spec.MaxBody = s.limits.MaxControlBytes
+	default:
+		return spec
+	}
+	switch {
+	case strings.HasSuffix(pattern, "/records"), strings.HasSuffix(pattern, "/keys/{key}"):
+		spec.MaxBody = s.limits.MaxRecordBytes
+	case strings.HasSuffix(pattern, "/batches"):
+		spec.MaxBody, spec.StreamType = s.limits.MaxBatchBytes, typeNDJSON
+	}
+	return spec
+}
+
+// opsPath tells the paths of health, metrics and the description.
+func opsPath(path string) bool {
+	switch path {
+	case "/livez", "/readyz", "/metrics", "/openapi.json":
+		return true
+	}
+	return false
+}
+
+// routes registers everything that openapi.yaml describes.
+func (s *Server) routes(r chi.Router, d Deps) {
+	gen.HandlerWithOptions(
+		gen.NewStrictHandlerWithOptions(s, nil, gen.StrictHTTPServerOptions{
+			RequestErrorHandlerFunc: writeProblem, ResponseErrorHandlerFunc: writeProblem,
+		}),
+		gen.ChiServerOptions{BaseRouter: r, ErrorHandlerFunc: bindingProblem})
+	s.dataRoutes(r)
+	r.Get("/openapi.json", s.openapi)
+	if !d.SplitOps {
+		s.opsRoutes(r)
+	}
+}
+
+// opsRoutes registers health and metrics.
+func (s *Server) opsRoutes(r chi.Router) {
+	r.Get("/livez", s.livez)
+	r.Get("/readyz", s.readyz)
+	r.Get("/metrics", s.metrics())
+}
+
+// router builds the whole handler.
+func (s *Server) router(d Deps) (http.Handler, *chi.Mux) {
+	chain, err := middleware.NewChain(middleware.Config{
+		Logger: s.logger, Now: s.now, Registry: d.Registry, Buckets: telemetry.Buckets(), Tracer: s.tracer,
+		Draining: s.broker.Draining(), AllowedHosts: d.AllowedHosts, AllowedOrigins: d.AllowedOrigins,
+		MaxInFlightBytes: s.limits.MaxInFlightBytes, MaxRatio: s.limits.MaxRatio,
+		BodyTimeout: s.limits.BodyTimeout, Fail: writeProblem,
+	})
+	if err != nil {
+		// server/config has checked the origins: this is a mistake of the caller.
+		panic("api: " + err.Error())
+	}
+	mux := chi.NewRouter()
+	mux.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		if d.Console != nil && !strings.HasPrefix(r.URL.Path, "/v1/") && !opsPath(r.URL.Path) {
+			d.Console.ServeHTTP(w, r)
+			return
+		}
+		writeProblem(w, r, badRequest(CodeNotFound, "no operation has the path %s; /openapi.json lists them", clip(r.URL.Path)))
+	})
+	mux.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) { methodProblem(mux, w, r) })
+	s.routes(router{Router: mux, server: s, chain: chain}, d)
+	return chain.Wrap(mux, opsPath), mux
+}
+
+// NewOps makes the handler of the operations address: health and metrics.
+func NewOps(d Deps) http.Handler {
+	s := newServer(d)
+	mux := chi.NewRouter()
+	mux.NotFound(func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, r, badRequest(CodeNotFound, "this address serves /livez, /readyz and /metrics"))
+	})
+	mux.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) { methodProblem(mux, w, r) })
+	s.opsRoutes(mux)
+	return mux
+}
+
+// methodProblem answers 405 with the methods that the path does have.
+func methodProblem(mux *chi.Mux, w http.ResponseWriter, r *http.Request) {
+	path := r.URL.RawPath
+	if path == "" {
+		path = r.URL.Path
+	}
+	var allow []string
+	for _, method := range [...]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"} {
+		if mux.Match(chi.NewRouteContext(), method, path) {
+			allow = append(allow, method)
+		}
+	}
+	if len(allow) == 0 {
+		writeProblem(w, r, badRequest(CodeNotFound, "no operation has the path %s", clip(r.URL.Path)))
+		return
+	}
+	e := badRequest(CodeMethodNotAllowed, "the path supports %s, not %s", strings.Join(allow, ", "), clip(r.Method))
+	e.Allow = strings.Join(allow, ", ")
+	writeProblem(w, r, e)
+}
