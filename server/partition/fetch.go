@@ -101,13 +101,13 @@ func TruncateTo(d EpochEnd, mine EpochEnd, end int64) int64 {
 }
 
 // Followed takes the leader's answer on a follower whose log now ends at end:
-// its watermark is the leader's, as far as its own log goes. It reports
+// its watermark is the leader's, as far as its own log is synced. It reports
 // whether the watermark moved; it never moves back.
 func (s *State) Followed(a *FetchAnswer) (advanced bool) {
 	if s.role != RoleFollower {
 		return false
 	}
-	hw := min(a.HighWatermark, s.end)
+	hw := min(a.HighWatermark, s.flushed)
 	if hw <= s.hw {
 		return false
 	}

@@ -44,16 +44,16 @@ func HashKeys(dst []BatchKey, r *record.Reader, batch []byte, maxDecompressed in
 	return dst, r.Err()
 }
 
-// keyState is the last write of a key.
-type keyState struct {
-	offset int64
-	live   bool
+// KeyState is the last write of a key.
+type KeyState struct {
+	Offset int64 // NoOffset: there is none
+	Live   bool  // the value is not null
 }
 
-// keyWrite is a keyState with its key, as queued.
+// keyWrite is a KeyState with its key, as queued.
 type keyWrite struct {
 	hash KeyHash
-	keyState
+	KeyState
 }
 
 // KnownKey is what a look-up in the log found: the last write of a key among
@@ -72,9 +72,9 @@ type keyIndex struct {
 	active  bool
 	max     int
 	floor   int64
-	settled map[KeyHash]keyState
+	settled map[KeyHash]KeyState
 	order   []keyWrite // of settled, by offset; entries that settled supersedes are stale
-	staged  map[KeyHash]keyState
+	staged  map[KeyHash]KeyState
 	pending []keyWrite // of staged, by offset
 }
 
@@ -82,17 +82,17 @@ func newKeyIndex(limit int) keyIndex { return keyIndex{max: limit} }
 
 // stage remembers a write that the watermark has not passed.
 func (x *keyIndex) stage(h KeyHash, offset int64, live bool) {
-	x.staged[h] = keyState{offset: offset, live: live}
-	x.pending = append(x.pending, keyWrite{h, keyState{offset, live}})
+	x.staged[h] = KeyState{Offset: offset, Live: live}
+	x.pending = append(x.pending, keyWrite{h, KeyState{offset, live}})
 }
 
 // settle moves what the watermark passed to the settled layer.
 func (x *keyIndex) settle(hw int64) {
 	n := 0
-	for ; n < len(x.pending) && x.pending[n].offset < hw; n++ {
+	for ; n < len(x.pending) && x.pending[n].Offset < hw; n++ {
 		w := &x.pending[n]
-		x.add(w.hash, w.keyState)
-		if x.staged[w.hash].offset == w.offset {
+		x.add(w.hash, w.KeyState)
+		if x.staged[w.hash].Offset == w.Offset {
 			delete(x.staged, w.hash)
 		}
 	}
@@ -102,7 +102,7 @@ func (x *keyIndex) settle(hw int64) {
 }
 
 // add puts a write, later than any before it, in the settled layer.
-func (x *keyIndex) add(h KeyHash, k keyState) {
+func (x *keyIndex) add(h KeyHash, k KeyState) {
 	x.settled[h] = k
 	x.order = append(x.order, keyWrite{h, k})
 	for len(x.settled) > x.max {
@@ -117,9 +117,9 @@ func (x *keyIndex) add(h KeyHash, k keyState) {
 func (x *keyIndex) evict() {
 	w := x.order[0]
 	x.order = x.order[1:]
-	if x.settled[w.hash].offset == w.offset {
+	if x.settled[w.hash].Offset == w.Offset {
 		delete(x.settled, w.hash)
-		x.floor = w.offset + 1
+		x.floor = w.Offset + 1
 	}
 }
 
@@ -127,7 +127,7 @@ func (x *keyIndex) evict() {
 func (x *keyIndex) compactOrder() {
 	live := make([]keyWrite, 0, 2*x.max+17)
 	for _, w := range x.order {
-		if x.settled[w.hash].offset == w.offset {
+		if x.settled[w.hash].Offset == w.Offset {
 			live = append(live, w)
 		}
 	}
@@ -145,8 +145,8 @@ func (s *State) ActivateKeys() (from int64) {
 	if !s.keys.active {
 		s.keys.active = true
 		s.keys.floor = s.end
-		s.keys.settled = make(map[KeyHash]keyState)
-		s.keys.staged = make(map[KeyHash]keyState)
+		s.keys.settled = make(map[KeyHash]KeyState)
+		s.keys.staged = make(map[KeyHash]KeyState)
 	}
 	return s.keys.floor
 }
@@ -157,7 +157,7 @@ type KeyScan struct{ x keyIndex }
 // NewKeyScan begins a scan at the log's start.
 func (s *State) NewKeyScan() *KeyScan {
 	x := newKeyIndex(s.limits.Keys)
-	x.settled = make(map[KeyHash]keyState)
+	x.settled = make(map[KeyHash]KeyState)
 	return &KeyScan{x: x}
 }
 
@@ -165,7 +165,7 @@ func (s *State) NewKeyScan() *KeyScan {
 func (k *KeyScan) Add(base, limit int64, keys []BatchKey) {
 	for i := range keys {
 		if o := base + int64(keys[i].Delta); o < limit {
-			k.x.add(keys[i].Hash, keyState{offset: o, live: keys[i].Live})
+			k.x.add(keys[i].Hash, KeyState{Offset: o, Live: keys[i].Live})
 		}
 	}
 }
@@ -199,7 +199,7 @@ func (s *State) KeyFloor() int64 { return s.keys.floor }
 
 // lookup finds the last staged write of a key; ok is false when only the log
 // below floor can tell.
-func (s *State) lookup(h KeyHash, known *KnownKey) (k keyState, ok bool) {
+func (s *State) lookup(h KeyHash, known *KnownKey) (k KeyState, ok bool) {
 	if k, ok = s.keys.staged[h]; !ok {
 		return s.LookupSettled(h, known)
 	}
@@ -209,24 +209,24 @@ func (s *State) lookup(h KeyHash, known *KnownKey) (k keyState, ok bool) {
 // LookupSettled is the last write of a key that readers may see; offset is
 // NoOffset if there is none. ok is false when only the log can tell: look the
 // key up below KeyFloor and come again.
-func (s *State) LookupSettled(h KeyHash, known *KnownKey) (k keyState, ok bool) {
+func (s *State) LookupSettled(h KeyHash, known *KnownKey) (k KeyState, ok bool) {
 	k, ok = s.keys.settled[h]
 	switch {
 	case ok:
 	case s.keys.floor <= s.logStart:
-		return keyState{offset: NoOffset}, true
+		return KeyState{Offset: NoOffset}, true
 	case known != nil && s.keys.floor <= known.Below:
-		k = keyState{offset: known.Offset, live: known.Live}
+		k = KeyState{Offset: known.Offset, Live: known.Live}
 	default:
-		return keyState{}, false
+		return KeyState{}, false
 	}
 	return s.visible(k), true
 }
 
 // visible forgets a write that was trimmed.
-func (s *State) visible(k keyState) keyState {
-	if k.offset < s.logStart {
-		return keyState{offset: NoOffset}
+func (s *State) visible(k KeyState) KeyState {
+	if k.Offset < s.logStart {
+		return KeyState{Offset: NoOffset}
 	}
 	return k
 }
@@ -244,8 +244,8 @@ func (s *State) checkKey(c *Conditions, key []byte, known *KnownKey) Verdict {
 		return Verdict{NeedKey: true}
 	}
 	current, cites := NoOffset, s.end
-	if k.live {
-		current, cites = k.offset, k.offset+1
+	if k.Live {
+		current, cites = k.Offset, k.Offset+1
 	}
 	if c.IfKeyAbsent && current != NoOffset || c.IfKeyOffset >= 0 && c.IfKeyOffset != current {
 		return refuse(&KeyPreconditionError{Current: current}, cites)

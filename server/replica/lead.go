@@ -1,0 +1,88 @@
+package replica
+
+import (
+	"errors"
+
+	"github.com/chroniklog/chronik/server/partition"
+)
+
+// errDeposed is why the waiters of a lost leadership get no answer.
+var errDeposed = errors.New("the leadership moved")
+
+// Apply takes what metadata says of the partition; what is older than what is
+// known is ignored. Slices are copied.
+func (r *Replica) Apply(l partition.Leadership) {
+	now := r.nowMs()
+	r.mu.Lock()
+	if l.LeaderEpoch > r.st.LeaderEpoch() {
+		r.seal() // a batch belongs to the epoch that its records were accepted in
+	}
+	led, before := r.st.Role() == partition.RoleLeader, r.st.HighWatermark()
+	changed := r.st.Apply(now, l)
+	var woken wake
+	if led && r.st.Role() != partition.RoleLeader {
+		woken = r.failWaiters(errDeposed)
+		r.keys.drop()
+	}
+	moved := r.st.HighWatermark() != before
+	woken = append(woken, r.advanced(moved)...)
+	r.mu.Unlock()
+	woken.open()
+	if changed || moved {
+		r.notify()
+	}
+}
+
+// BecomeLeader makes this node the leader in the given epoch.
+func (r *Replica) BecomeLeader(epoch, partitionEpoch int32, replicas, isr []int32) {
+	r.Apply(partition.Leadership{
+		Leader: r.opts.Node, LeaderEpoch: epoch, PartitionEpoch: partitionEpoch, Replicas: replicas, ISR: isr,
+	})
+}
+
+// BecomeFollower makes another node, 0 for none yet, the leader in the given
+// epoch.
+func (r *Replica) BecomeFollower(epoch, leader int32) {
+	r.Apply(partition.Leadership{Leader: leader, LeaderEpoch: epoch})
+}
+
+// Role is what this node is to the partition.
+func (r *Replica) Role() partition.Role {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.st.Role()
+}
+
+// ISR is the committed in-sync replicas as metadata last told; read-only.
+func (r *Replica) ISR() []int32 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.st.ISR()
+}
+
+// Tick proposes the change of the ISR that is due; call it about once a
+// second on partitions with more than one replica.
+func (r *Replica) Tick() {
+	now := r.nowMs()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.propose(now)
+}
+
+func (r *Replica) propose(now int64) {
+	if p := r.st.Propose(now); p != nil {
+		r.opts.OnProposal(p)
+	}
+}
+
+// ProposalFailed tells that the controller refused p for good.
+func (r *Replica) ProposalFailed(p *partition.Proposal) {
+	r.mu.Lock()
+	advanced := r.st.ProposalFailed(p)
+	woken := r.advanced(advanced)
+	r.mu.Unlock()
+	woken.open()
+	if advanced {
+		r.notify()
+	}
+}

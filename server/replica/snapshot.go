@@ -1,0 +1,170 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/storage/record"
+)
+
+// worthwhile is how much must have been appended since the last snapshot for
+// one to be saved on Close: less is scanned faster than saved.
+const worthwhile = 1 << 20
+
+// snapshots is the care for the derived state.
+type snapshots struct {
+	saved  int64 // offset of the last snapshot saved
+	grown  int64 // bytes appended since it was taken
+	taking bool  // one is being taken in the background
+	timer  *time.Timer
+}
+
+// disarm stops the timer, for good if the replica is down.
+func (s *snapshots) disarm() {
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+}
+
+// load restores the derived state from the last snapshot and the log.
+func (r *Replica) load(ctx context.Context) error {
+	start, end := r.log.StartOffset(), r.log.EndOffset()
+	from, state, ok, err := r.log.LoadState(end)
+	if err != nil {
+		return fmt.Errorf("load state: %w", err)
+	}
+	if ok {
+		if err = r.st.Restore(state); err == nil && r.st.End() != from {
+			err = fmt.Errorf("%w: of offset %d, saved as %d", partition.ErrSnapshot, r.st.End(), from)
+		}
+		if err != nil {
+			return fmt.Errorf("state at %d: %w", from, err)
+		}
+		r.snap.saved = from
+	} else {
+		r.st.ResetDerived(start)
+	}
+	r.st.SetLogStart(start)
+	now := r.nowMs()
+	var reader record.Reader
+	err = r.log.Scan(ctx, max(start, from), func(batch []byte, h record.Header) error {
+		r.snap.grown += int64(len(batch))
+		return r.st.Replay(now, batch, &h, &reader, r.opts.MaxDecompressed)
+	})
+	if err != nil {
+		return fmt.Errorf("replay from %d: %w", max(start, from), err)
+	}
+	r.st.Replayed(end)
+	r.st.Flushed(r.log.FlushedOffset())
+	return nil
+}
+
+// hintWatermark tells the log up to where it may compact and delete: not
+// beyond the last snapshot, as long as there is something to remember.
+func (r *Replica) hintWatermark() {
+	hw := r.st.HighWatermark()
+	if r.snap.saved < hw && r.st.HasDerived() {
+		hw = r.snap.saved
+	}
+	r.log.SetHighWatermark(hw)
+}
+
+// snapshotIfDue starts a snapshot, or the timer of the next one.
+func (r *Replica) snapshotIfDue() {
+	s := &r.snap
+	if s.taking || r.down != nil {
+		return
+	}
+	if s.grown >= r.opts.SnapshotBytes {
+		s.taking = true
+		r.wg.Add(1)
+		go r.background()
+		return
+	}
+	if s.timer == nil && s.grown > 0 && r.st.HasDerived() {
+		s.timer = time.AfterFunc(r.opts.SnapshotInterval, r.timedSnapshot)
+	}
+}
+
+// timedSnapshot runs on the timer's goroutine.
+func (r *Replica) timedSnapshot() {
+	r.mu.Lock()
+	r.snap.timer = nil
+	if r.snap.taking || r.down != nil {
+		r.mu.Unlock()
+		return
+	}
+	r.snap.taking = true
+	r.wg.Add(1)
+	r.mu.Unlock()
+	r.background()
+}
+
+func (r *Replica) background() {
+	defer r.wg.Done()
+	err := r.snapshot(r.ctx)
+	r.mu.Lock()
+	r.snap.taking = false
+	r.mu.Unlock()
+	if err != nil && r.ctx.Err() == nil && !errors.Is(err, partition.ErrNotLeader) {
+		r.opts.Logger.Warn("partition state not saved",
+			"topic", r.opts.Topic, "partition", r.opts.ID.Partition, "error", err)
+	}
+}
+
+// snapshot copies the derived state, waits until the watermark has passed it,
+// and saves it.
+func (r *Replica) snapshot(ctx context.Context) error {
+	r.mu.Lock()
+	r.seal() // a snapshot ends where a batch ends
+	sn := r.st.Snapshot(r.nowMs())
+	r.snap.grown = 0
+	r.snap.disarm()
+	var g *gate
+	var passed <-chan struct{} = opened
+	if sn.Offset() > r.st.HighWatermark() {
+		g = r.gateAt(sn.Offset())
+		passed = g.committedCh()
+	}
+	r.mu.Unlock()
+
+	state := sn.Encode()
+	select {
+	case <-passed:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if g != nil && g.commitErr != nil {
+		return fmt.Errorf("%w: %v", partition.ErrNotLeader, g.commitErr)
+	}
+	return r.save(sn.Offset(), state)
+}
+
+func (r *Replica) save(offset int64, state []byte) error {
+	if err := r.log.SaveState(offset, state); err != nil {
+		return fmt.Errorf("save state at %d: %w", offset, err)
+	}
+	r.mu.Lock()
+	r.snap.saved = max(r.snap.saved, offset)
+	r.hintWatermark()
+	r.mu.Unlock()
+	return nil
+}
+
+// finalSnapshot saves the state of a replica that takes no appends any more,
+// if that is possible and spares the next start a scan.
+func (r *Replica) finalSnapshot() error {
+	r.mu.Lock()
+	if r.st.HighWatermark() < r.st.End() || r.snap.grown < worthwhile {
+		r.mu.Unlock()
+		return nil
+	}
+	sn := r.st.Snapshot(r.nowMs())
+	r.snap.grown = 0
+	r.mu.Unlock()
+	return r.save(sn.Offset(), sn.Encode())
+}
