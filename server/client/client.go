@@ -88,8 +88,9 @@ func Path(segments ...string) string {
 }
 
 // Call sends in as JSON (nil: no body) and decodes the answer into out (nil:
-// the body is dropped). path is an escaped path as Path makes it.
-func (c *Client) Call(ctx context.Context, method, path string, query url.Values, in, out any) error {
+// the body is dropped). path is an escaped path as Path makes it, with a query
+// where there is one.
+func (c *Client) Call(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		text, err := json.Marshal(in)
@@ -98,7 +99,7 @@ func (c *Client) Call(ctx context.Context, method, path string, query url.Values
 		}
 		body = bytes.NewReader(text)
 	}
-	req, err := c.request(ctx, method, path, query, body)
+	req, err := c.request(ctx, method, path, nil, body)
 	if err != nil {
 		return err
 	}

@@ -77,7 +77,8 @@ func (c *Client) OffsetForTime(ctx context.Context, topic string, partition int3
 		HighWatermark int64  `json:"high_watermark"`
 	}
 	query := url.Values{"timestamp": {strconv.FormatInt(t.UnixMilli(), 10)}}
-	if err := c.Call(ctx, http.MethodGet, partitionPath(topic, partition, "offsets"), query, nil, &answer); err != nil {
+	path := partitionPath(topic, partition, "offsets") + "?" + query.Encode()
+	if err := c.Call(ctx, http.MethodGet, path, nil, &answer); err != nil {
 		return 0, err
 	}
 	if answer.Offset == nil {

@@ -56,14 +56,14 @@ func (c *Client) Partitions(ctx context.Context, topic string) ([]Partition, err
 	var answer struct {
 		Partitions []Partition `json:"partitions"`
 	}
-	err := c.Call(ctx, http.MethodGet, Path("topics", topic, "partitions"), nil, nil, &answer)
+	err := c.Call(ctx, http.MethodGet, Path("topics", topic, "partitions"), nil, &answer)
 	return answer.Partitions, err
 }
 
 // CreateTopic makes a new topic.
 func (c *Client) CreateTopic(ctx context.Context, spec TopicSpec) (Topic, error) {
 	var t Topic
-	err := c.Call(ctx, http.MethodPost, Path("topics"), nil, spec, &t)
+	err := c.Call(ctx, http.MethodPost, Path("topics"), spec, &t)
 	return t, err
 }
 
@@ -72,14 +72,14 @@ func (c *Client) EnsureTopic(ctx context.Context, spec TopicSpec) (Topic, error)
 	var t Topic
 	name := spec.Name
 	spec.Name = ""
-	err := c.Call(ctx, http.MethodPut, Path("topics", name), nil, spec, &t)
+	err := c.Call(ctx, http.MethodPut, Path("topics", name), spec, &t)
 	return t, err
 }
 
 // Topic describes one topic.
 func (c *Client) Topic(ctx context.Context, name string) (Topic, error) {
 	var t Topic
-	err := c.Call(ctx, http.MethodGet, Path("topics", name), nil, nil, &t)
+	err := c.Call(ctx, http.MethodGet, Path("topics", name), nil, &t)
 	return t, err
 }
 
@@ -89,7 +89,7 @@ func (c *Client) AlterTopic(ctx context.Context, name string, configs map[string
 	patch := struct {
 		Configs map[string]*string `json:"configs"`
 	}{configs}
-	err := c.Call(ctx, http.MethodPatch, Path("topics", name), nil, patch, &t)
+	err := c.Call(ctx, http.MethodPatch, Path("topics", name), patch, &t)
 	return t, err
 }
 
@@ -101,13 +101,13 @@ func (c *Client) AddPartitions(ctx context.Context, name string, count int32, fo
 		Count int32 `json:"count"`
 		Force bool  `json:"force,omitempty"`
 	}{count, force}
-	err := c.Call(ctx, http.MethodPost, Path("topics", name, "partitions"), nil, raise, &t)
+	err := c.Call(ctx, http.MethodPost, Path("topics", name, "partitions"), raise, &t)
 	return t, err
 }
 
 // DeleteTopic removes a topic and its records.
 func (c *Client) DeleteTopic(ctx context.Context, name string) error {
-	return c.Call(ctx, http.MethodDelete, Path("topics", name), nil, nil, nil)
+	return c.Call(ctx, http.MethodDelete, Path("topics", name), nil, nil)
 }
 
 // Topics calls yield with every topic whose name begins with prefix, in order
@@ -123,7 +123,7 @@ func (c *Client) Topics(ctx context.Context, prefix string, yield func(Topic) er
 			Topics []Topic `json:"topics"`
 			Next   string  `json:"next_page_token"`
 		}
-		if err := c.Call(ctx, http.MethodGet, Path("topics"), query, nil, &answer); err != nil {
+		if err := c.Call(ctx, http.MethodGet, Path("topics")+"?"+query.Encode(), nil, &answer); err != nil {
 			return err
 		}
 		for _, t := range answer.Topics {
@@ -162,6 +162,6 @@ type Cluster struct {
 // Cluster asks for the cluster's state.
 func (c *Client) Cluster(ctx context.Context) (Cluster, error) {
 	var answer Cluster
-	err := c.Call(ctx, http.MethodGet, Path("cluster"), nil, nil, &answer)
+	err := c.Call(ctx, http.MethodGet, Path("cluster"), nil, &answer)
 	return answer, err
 }

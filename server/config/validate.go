@@ -17,7 +17,8 @@ var ErrInvalid = errors.New("invalid configuration")
 
 // Validate judges the whole configuration and reports every fault at once.
 func (c *Config) Validate() error {
-	return errors.Join(c.validateNode(), c.validateCluster(), c.validateTopics(), c.validateLimits(), c.validateStorage())
+	return errors.Join(c.validateNode(), c.validateCluster(), c.validateTopics(), c.validateLimits(),
+		c.validateStorage())
 }
 
 func invalid(flag, format string, args ...any) error {

@@ -38,7 +38,8 @@ func TestClosedLoopCountsWhatTheServerSaw(t *testing.T) {
 		}
 		io.WriteString(w, "ok")
 	})
-	report, err := Run(t.Context(), Plan{Address: address, Connections: 4, Duration: 200 * time.Millisecond, Request: post})
+	plan := Plan{Address: address, Connections: 4, Duration: 200 * time.Millisecond, Request: post}
+	report, err := Run(t.Context(), plan)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +81,8 @@ func TestErrorsAreCountedAndSurvived(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
-	report, err := Run(t.Context(), Plan{Address: address, Connections: 1, Duration: 100 * time.Millisecond, Request: post})
+	plan := Plan{Address: address, Connections: 1, Duration: 100 * time.Millisecond, Request: post}
+	report, err := Run(t.Context(), plan)
 	if err != nil || report.Requests == 0 || report.Errors == 0 || report.First.Error() != "status 503" {
 		t.Errorf("%v, %v, first %v", err, report, report.First)
 	}
