@@ -12,7 +12,7 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## one static binary, bin/chronik
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/chronik ./server/chronik
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/chronik ./server/chronik
 
 run: build ## build and run one node with its data in ./data (ARGS="--http …" to add flags)
 	@exec ./bin/chronik serve --data-dir ./data $(ARGS)
@@ -32,7 +32,7 @@ bench: build ## compare with the machine's limits and with NATS (BENCH_SHORT=1 f
 	cd server/bench && go run . -chronik ../../bin/chronik
 
 lint: ## gofmt, vet, staticcheck; server/tidy keeps the rest in "make test"
-	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "gofmt -w: $$out"; exit 1; }
+	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt -w: $$out"; exit 1; }
 	go vet ./... && go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
 gen: ## the control plane's server and client from openapi.yaml
