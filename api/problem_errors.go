@@ -4,19 +4,35 @@ import (
 	"context"
 	"errors"
 
+	"github.com/chroniklog/chronik/api/middleware"
+	"github.com/chroniklog/chronik/raft/meta"
 	"github.com/chroniklog/chronik/server"
+	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/storage/record"
 )
 
-// mapping sends a sentinel of the packages below to its problem code. The
-// first match wins, so a specific sentinel stands before the one it wraps.
+// mapping sends a sentinel of the packages below to its problem code.
 type mapping struct {
 	sentinel error
 	code     string
 }
 
 // sentinels covers every exported Err… of the packages that the API stands on;
-// a test parses their sources and fails when one is missing here.
+// a test parses their sources and fails when one is missing here. The first
+// match wins, so a specific sentinel stands before the one it wraps, and an
+// unknown outcome before the reason for it.
 var sentinels = [...]mapping{
+	{partition.ErrOutcomeUnknown, CodeOutcomeUnknown},
+
+	{middleware.ErrHostNotAllowed, CodeHostNotAllowed},
+	{middleware.ErrCrossOrigin, CodeCrossOrigin},
+	{middleware.ErrBodyTooLarge, CodeBodyTooLarge},
+	{middleware.ErrDecompressedTooLarge, CodeDecompressedTooLarge},
+	{middleware.ErrTooManyBytes, CodeTooManyBytes},
+	{middleware.ErrUnsupportedEncoding, CodeUnsupportedEncoding},
+	{middleware.ErrInvalidCompression, CodeInvalidCompression},
+	{middleware.ErrPanic, CodeInternal},
+
 	{server.ErrUnknownTopic, CodeUnknownTopic},
 	{server.ErrUnknownPartition, CodeUnknownPartition},
 	{server.ErrTopicExists, CodeTopicExists},
@@ -26,20 +42,70 @@ var sentinels = [...]mapping{
 	{server.ErrInvalidPartitions, CodeInvalidPartitions},
 	{server.ErrInvalidReplication, CodeInvalidReplication},
 	{server.ErrNotEnoughBrokers, CodeNotEnoughBrokers},
-	{server.ErrOffsetTrimmed, CodeOffsetTrimmed},
-	{server.ErrOffsetBeyondEnd, CodeOffsetBeyondEnd},
-	{server.ErrNotLeader, CodeNotLeader},
 	{server.ErrNoLeader, CodeNoLeader},
-	{server.ErrNotCompacted, CodeNotCompacted},
 	{server.ErrUnknownKey, CodeUnknownKey},
 	{server.ErrShuttingDown, CodeShuttingDown},
-	{server.ErrDiskFull, CodeDiskFull},
-	{server.ErrThrottled, CodeThrottled},
-	{server.ErrOutcomeUnknown, CodeOutcomeUnknown},
-	{server.ErrTransactional, CodeTransactional},
 	{server.ErrUnavailable, CodeNoController},
 	{server.ErrTooLarge, CodeRecordTooLarge},
 	{server.ErrInvalidProducer, CodeInvalidProducer},
+
+	{partition.ErrNotLeader, CodeNotLeader},
+	{partition.ErrNotEnoughReplicas, CodeNotEnoughReplicas},
+	{partition.ErrOffsetNotAvailable, CodeOffsetNotAvailable},
+	{partition.ErrOffsetTrimmed, CodeOffsetTrimmed},
+	{partition.ErrOffsetBeyondEnd, CodeOffsetBeyondEnd},
+	{partition.ErrThrottled, CodeThrottled},
+	{partition.ErrDiskFull, CodeDiskFull},
+	{partition.ErrClosed, CodeShuttingDown},
+	{partition.ErrTransactional, CodeTransactional},
+	{partition.ErrInvalidAppend, CodeBadRequest},
+	{partition.ErrNotCompacted, CodeNotCompacted},
+	{partition.ErrOffsetConflict, CodeOffsetConflict},
+	{partition.ErrFenced, CodeFenced},
+	{partition.ErrKeyPrecondition, CodeKeyPrecondition},
+	{partition.ErrSequenceGap, CodeSequenceGap},
+	{partition.ErrDuplicateSequence, CodeDuplicateSequence},
+	{partition.ErrStaleEpoch, CodeStaleProducerEpoch},
+	{partition.ErrIdempotencyMismatch, CodeIdempotencyMismatch},
+	{partition.ErrStaleLeaderEpoch, CodeNotLeader},
+	{partition.ErrUnknownLeaderEpoch, CodeNotLeader},
+	{partition.ErrStaleBrokerEpoch, CodeNotLeader},
+	{partition.ErrNotReplica, CodeNotLeader},
+	{partition.ErrSnapshot, CodeInternal},
+
+	{record.ErrTooLarge, CodeRecordTooLarge},
+	{record.ErrShort, CodeCorruptBatch},
+	{record.ErrLength, CodeCorruptBatch},
+	{record.ErrCRC, CodeCorruptBatch},
+	{record.ErrDecompress, CodeCorruptBatch},
+	{record.ErrRecord, CodeCorruptBatch},
+	{record.ErrCorrupt, CodeCorruptBatch},
+	{record.ErrMagic, CodeInvalidBatch},
+	{record.ErrCodec, CodeInvalidBatch},
+	{record.ErrCount, CodeInvalidBatch},
+	{record.ErrOffsets, CodeInvalidBatch},
+	{record.ErrSequence, CodeInvalidBatch},
+	{record.ErrAttributes, CodeInvalidBatch},
+	{record.ErrTooMany, CodeInvalidBatch},
+	{record.ErrNullKey, CodeInvalidBatch},
+	{record.ErrInvalid, CodeInvalidBatch},
+
+	{meta.ErrTopicExists, CodeTopicExists},
+	{meta.ErrUnknownTopic, CodeUnknownTopic},
+	{meta.ErrUnknownPartition, CodeUnknownPartition},
+	{meta.ErrUnknownBroker, CodeConflict},
+	{meta.ErrStaleBrokerEpoch, CodeNotLeader},
+	{meta.ErrStaleLeaderEpoch, CodeConflict},
+	{meta.ErrStalePartitionEpoch, CodeConflict},
+	{meta.ErrIneligibleReplica, CodeConflict},
+	{meta.ErrNotEnoughBrokers, CodeNotEnoughBrokers},
+	{meta.ErrInvalidCommand, CodeBadRequest},
+	{meta.ErrConflict, CodeConflict},
+	{meta.ErrNoElection, CodeNoLeader},
+	{meta.ErrRequestExpired, CodeOutcomeUnknown},
+	{meta.ErrCorrupt, CodeInternal},
+	{meta.ErrVersion, CodeInternal},
+
 	{context.DeadlineExceeded, CodeOutcomeUnknown},
 	{context.Canceled, CodeCanceled},
 }
@@ -47,11 +113,15 @@ var sentinels = [...]mapping{
 // translate turns an error of the layers below into an Error.
 func translate(err error) *Error {
 	for i := range sentinels {
-		if errors.Is(err, sentinels[i].sentinel) {
-			e := &Error{Code: sentinels[i].code, Detail: err.Error(), Cause: err}
-			fillMembers(e, err)
-			return e
+		if !errors.Is(err, sentinels[i].sentinel) {
+			continue
 		}
+		e := &Error{Code: sentinels[i].code, Detail: err.Error(), Cause: err}
+		fillMembers(e, err)
+		if e.Code == CodeInternal {
+			e.Detail = internalDetail
+		}
+		return e
 	}
 	return &Error{Code: CodeInternal, Detail: internalDetail, Cause: err}
 }
@@ -62,6 +132,9 @@ func fillMembers(e *Error, err error) {
 		trimmed   *server.OffsetTrimmedError
 		beyond    *server.OffsetBeyondEndError
 		notLeader *server.NotLeaderError
+		tooBig    *middleware.BodyTooLargeError
+		inflated  *middleware.DecompressedTooLargeError
+		bytes     *middleware.TooManyBytesError
 		throttled *server.ThrottledError
 	)
 	switch {
@@ -73,5 +146,36 @@ func fillMembers(e *Error, err error) {
 		e.Members.Leader, e.Members.LeaderURL = &notLeader.Leader, notLeader.Addr
 	case errors.As(err, &throttled):
 		e.RetryAfter = throttled.RetryAfter
+	case errors.As(err, &tooBig):
+		e.Members.Limit = &tooBig.Limit
+	case errors.As(err, &inflated) && inflated.Limit > 0:
+		e.Members.Limit = &inflated.Limit
+	case errors.As(err, &bytes):
+		e.Members.Limit, e.RetryAfter = &bytes.Limit, bytes.RetryAfter
+	default:
+		fillPartition(e, err)
+	}
+}
+
+// fillPartition is fillMembers for the partition's own errors.
+func fillPartition(e *Error, err error) {
+	var (
+		conflict  *partition.OffsetConflictError
+		key       *partition.KeyPreconditionError
+		gap       *partition.SequenceGapError
+		notLeader *partition.NotLeaderError
+	)
+	switch {
+	case errors.As(err, &conflict):
+		e.Members.CurrentOffset = &conflict.Current
+	case errors.As(err, &key) && key.Current != partition.NoOffset:
+		e.Members.CurrentOffset = &key.Current
+	case errors.As(err, &gap):
+		expected := int64(gap.Expected)
+		e.Members.ExpectedSeq = &expected
+	case errors.As(err, &notLeader) && notLeader.Leader == 0:
+		e.Code = CodeNoLeader
+	case errors.As(err, &notLeader):
+		e.Members.Leader = &notLeader.Leader
 	}
 }

@@ -290,12 +290,24 @@ func (e Acks) Valid() bool {
 
 // Defines values for Format.
 const (
-	FormatValue Format = "value"
+	FormatJson        Format = "json"
+	FormatNdjson      Format = "ndjson"
+	FormatRecordbatch Format = "recordbatch"
+	FormatSse         Format = "sse"
+	FormatValue       Format = "value"
 )
 
 // Valid indicates whether the value is a known member of the Format enum.
 func (e Format) Valid() bool {
 	switch e {
+	case FormatJson:
+		return true
+	case FormatNdjson:
+		return true
+	case FormatRecordbatch:
+		return true
+	case FormatSse:
+		return true
 	case FormatValue:
 		return true
 	default:
@@ -539,12 +551,24 @@ func (e ReadPartitionParamsIsolation) Valid() bool {
 
 // Defines values for ReadPartitionParamsFormat.
 const (
-	ReadPartitionParamsFormatValue ReadPartitionParamsFormat = "value"
+	ReadPartitionParamsFormatJson        ReadPartitionParamsFormat = "json"
+	ReadPartitionParamsFormatNdjson      ReadPartitionParamsFormat = "ndjson"
+	ReadPartitionParamsFormatRecordbatch ReadPartitionParamsFormat = "recordbatch"
+	ReadPartitionParamsFormatSse         ReadPartitionParamsFormat = "sse"
+	ReadPartitionParamsFormatValue       ReadPartitionParamsFormat = "value"
 )
 
 // Valid indicates whether the value is a known member of the ReadPartitionParamsFormat enum.
 func (e ReadPartitionParamsFormat) Valid() bool {
 	switch e {
+	case ReadPartitionParamsFormatJson:
+		return true
+	case ReadPartitionParamsFormatNdjson:
+		return true
+	case ReadPartitionParamsFormatRecordbatch:
+		return true
+	case ReadPartitionParamsFormatSse:
+		return true
 	case ReadPartitionParamsFormatValue:
 		return true
 	default:
@@ -671,12 +695,24 @@ func (e ReadTopicParamsIsolation) Valid() bool {
 
 // Defines values for ReadTopicParamsFormat.
 const (
-	ReadTopicParamsFormatValue ReadTopicParamsFormat = "value"
+	ReadTopicParamsFormatJson        ReadTopicParamsFormat = "json"
+	ReadTopicParamsFormatNdjson      ReadTopicParamsFormat = "ndjson"
+	ReadTopicParamsFormatRecordbatch ReadTopicParamsFormat = "recordbatch"
+	ReadTopicParamsFormatSse         ReadTopicParamsFormat = "sse"
+	ReadTopicParamsFormatValue       ReadTopicParamsFormat = "value"
 )
 
 // Valid indicates whether the value is a known member of the ReadTopicParamsFormat enum.
 func (e ReadTopicParamsFormat) Valid() bool {
 	switch e {
+	case ReadTopicParamsFormatJson:
+		return true
+	case ReadTopicParamsFormatNdjson:
+		return true
+	case ReadTopicParamsFormatRecordbatch:
+		return true
+	case ReadTopicParamsFormatSse:
+		return true
 	case ReadTopicParamsFormatValue:
 		return true
 	default:
@@ -1223,7 +1259,7 @@ type TopicName = string
 type Value string
 
 // Wait defines model for Wait.
-type Wait = float32
+type Wait = string
 
 // Problem400 RFC 9457.
 type Problem400 = Problem
@@ -1440,7 +1476,7 @@ type ReadPartitionParams struct {
 	// MaxBytes About the most bytes of the answer; one record is always returned if there is one.
 	MaxBytes *MaxBytes `form:"max_bytes,omitempty" json:"max_bytes,omitempty"`
 
-	// Wait Seconds to hold the request while there is nothing to read (long poll).
+	// Wait How long to hold the request while there is nothing to read (long poll): seconds, or a duration such as 500ms; at most 60 s.
 	Wait *Wait `form:"wait,omitempty" json:"wait,omitempty"`
 
 	// Isolation How far to read: committed records, or those of open transactions too.
@@ -1449,7 +1485,7 @@ type ReadPartitionParams struct {
 	// Clamp Move an offset outside of the log to its nearest end instead of answering 410 or 416.
 	Clamp *Clamp `form:"clamp,omitempty" json:"clamp,omitempty"`
 
-	// Format value: only the values, each followed by a newline (application/octet-stream). Otherwise Accept decides.
+	// Format The form of the answer, before Accept: json (a page), ndjson (a record per line), sse (live events), recordbatch (batches as stored; partitions only) or value (only the values, each followed by a newline).
 	Format *ReadPartitionParamsFormat `form:"format,omitempty" json:"format,omitempty"`
 
 	// Value json: a value that is a JSON document is embedded as the member `json` instead of `value` and `encoding`.
@@ -1563,7 +1599,7 @@ type ReadTopicParams struct {
 	// MaxBytes About the most bytes of the answer; one record is always returned if there is one.
 	MaxBytes *MaxBytes `form:"max_bytes,omitempty" json:"max_bytes,omitempty"`
 
-	// Wait Seconds to hold the request while there is nothing to read (long poll).
+	// Wait How long to hold the request while there is nothing to read (long poll): seconds, or a duration such as 500ms; at most 60 s.
 	Wait *Wait `form:"wait,omitempty" json:"wait,omitempty"`
 
 	// Isolation How far to read: committed records, or those of open transactions too.
@@ -1572,7 +1608,7 @@ type ReadTopicParams struct {
 	// Clamp Move an offset outside of the log to its nearest end instead of answering 410 or 416.
 	Clamp *Clamp `form:"clamp,omitempty" json:"clamp,omitempty"`
 
-	// Format value: only the values, each followed by a newline (application/octet-stream). Otherwise Accept decides.
+	// Format The form of the answer, before Accept: json (a page), ndjson (a record per line), sse (live events), recordbatch (batches as stored; partitions only) or value (only the values, each followed by a newline).
 	Format *ReadTopicParamsFormat `form:"format,omitempty" json:"format,omitempty"`
 
 	// Value json: a value that is a JSON document is embedded as the member `json` instead of `value` and `encoding`.
@@ -3959,7 +3995,7 @@ func NewReadPartitionRequest(server string, topic TopicName, partition Partition
 
 		if params.Wait != nil {
 
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "wait", *params.Wait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "number", Format: ""}); err != nil {
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "wait", *params.Wait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -4489,7 +4525,7 @@ func NewReadTopicRequest(server string, topic TopicName, params *ReadTopicParams
 
 		if params.Wait != nil {
 
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "wait", *params.Wait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "number", Format: ""}); err != nil {
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "wait", *params.Wait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
