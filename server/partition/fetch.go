@@ -65,16 +65,9 @@ func (s *State) Fetched(now int64, f *Fetch, last int32, mine EpochEnd) (FetchAn
 		return a, &OffsetBeyondEndError{Offset: f.Offset, HighWatermark: s.hw}
 	}
 	w := s.isr.follower(f.Node)
-	if w.brokerEpoch != f.BrokerEpoch { // another incarnation: what the former one had says nothing
-		w.brokerEpoch, w.endAtFetch = f.BrokerEpoch, s.end
-	}
-	if f.Offset >= s.end {
-		w.caughtUp = now
-	} else if f.Offset >= w.endAtFetch {
-		w.caughtUp = max(w.caughtUp, w.lastFetch)
-	}
+	w.brokerEpoch = f.BrokerEpoch // another incarnation counts with what it has, not with what the last one had
 	w.fetched, w.flushed = f.Offset, min(f.Flushed, f.Offset)
-	w.lastFetch, w.endAtFetch = now, s.end
+	w.observe(now, s.end)
 	a.Advanced = s.advance()
 	a.HighWatermark = s.hw
 	return a, nil

@@ -11,9 +11,21 @@ type follower struct {
 	brokerEpoch uint64 // of its last fetch
 	fetched     int64  // end of its log
 	flushed     int64  // synced end of its log, unknownOffset before its first fetch
-	lastFetch   int64  // time of its last fetch
-	endAtFetch  int64  // the leader's log end then
-	caughtUp    int64  // last time at which it had all that the leader had
+
+	// It is behind since the time at which the leader's log ended at target:
+	// it has not synced that much since.
+	behind        bool
+	since, target int64
+}
+
+// observe notes whether the follower has what the leader had.
+func (f *follower) observe(now, end int64) {
+	switch {
+	case f.flushed >= end:
+		f.behind = false
+	case !f.behind || f.flushed >= f.target:
+		f.behind, f.since, f.target = true, now, end
+	}
 }
 
 // inSync is the ISR and its change in flight.
@@ -68,11 +80,11 @@ type Leadership struct {
 	Replicas, ISR               []int32
 }
 
-// Apply takes metadata at time now; older epochs than those known are ignored.
+// Apply takes metadata; older epochs than those known are ignored.
 // It reports whether the role or leader epoch changed, after which every
 // waiter of a former leadership is to be failed unless this node still leads.
 // Slices are copied.
-func (s *State) Apply(now int64, l Leadership) (changed bool) {
+func (s *State) Apply(l Leadership) (changed bool) {
 	if l.LeaderEpoch < s.leaderEpoch || l.LeaderEpoch == s.leaderEpoch && l.PartitionEpoch < s.partitionEpoch {
 		return false
 	}
@@ -92,7 +104,7 @@ func (s *State) Apply(now int64, l Leadership) (changed bool) {
 		s.isr.followers = nil
 	}
 	if role == RoleLeader {
-		s.lead(now, changed)
+		s.lead(changed)
 	} else {
 		s.keys = newKeyIndex(s.limits.Keys)
 	}
@@ -100,7 +112,7 @@ func (s *State) Apply(now int64, l Leadership) (changed bool) {
 }
 
 // lead begins or goes on with a leadership.
-func (s *State) lead(now int64, begin bool) {
+func (s *State) lead(begin bool) {
 	if begin {
 		s.epochStart = s.end
 	}
@@ -111,7 +123,6 @@ func (s *State) lead(now int64, begin bool) {
 		if node != s.node && s.isr.follower(node) == nil {
 			s.isr.followers = append(s.isr.followers, follower{
 				node: node, fetched: unknownOffset, flushed: unknownOffset,
-				lastFetch: now, endAtFetch: s.end, caughtUp: now,
 			})
 		}
 	}
@@ -155,9 +166,15 @@ func (s *State) FlushedEnd() int64 { return s.flushed }
 
 // Propose returns the change of the ISR that is due at time now, nil if none:
 // members that have lagged too long are left out, replicas that have caught up
-// are added. One change is in flight at a time, until Apply or ProposalFailed.
+// are added. It notes who lags: call it now and then. One change is in flight at a time, until Apply or ProposalFailed.
 func (s *State) Propose(now int64) *Proposal {
-	if s.role != RoleLeader || s.isr.proposal != nil {
+	if s.role != RoleLeader {
+		return nil
+	}
+	for k := range s.isr.followers {
+		s.isr.followers[k].observe(now, s.end)
+	}
+	if s.isr.proposal != nil {
 		return nil
 	}
 	p := &Proposal{LeaderEpoch: s.leaderEpoch, PartitionEpoch: s.partitionEpoch}
@@ -185,7 +202,7 @@ func (s *State) Propose(now int64) *Proposal {
 // wanted tells whether a follower belongs in the ISR.
 func (s *State) wanted(now int64, f *follower, member bool) bool {
 	if member {
-		return now-f.caughtUp <= s.limits.FollowerLag.Milliseconds()
+		return !f.behind || now-f.since <= s.limits.FollowerLag.Milliseconds()
 	}
 	return f.flushed != unknownOffset && f.flushed >= s.hw && f.flushed >= s.epochStart
 }

@@ -12,13 +12,12 @@ var errDeposed = errors.New("the leadership moved")
 // Apply takes what metadata says of the partition; what is older than what is
 // known is ignored. Slices are copied.
 func (r *Replica) Apply(l partition.Leadership) {
-	now := r.nowMs()
 	r.mu.Lock()
 	if l.LeaderEpoch > r.st.LeaderEpoch() {
 		r.seal() // a batch belongs to the epoch that its records were accepted in
 	}
 	led, before := r.st.Role() == partition.RoleLeader, r.st.HighWatermark()
-	changed := r.st.Apply(now, l)
+	changed := r.st.Apply(l)
 	var woken wake
 	if led && r.st.Role() != partition.RoleLeader {
 		woken = r.failWaiters(errDeposed)
