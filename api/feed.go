@@ -1,0 +1,354 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"time"
+
+	"github.com/chroniklog/chronik/server"
+	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/storage/record"
+)
+
+const (
+	// readChunk is what one look into a partition reads of its log when the
+	// records are decoded; it bounds what a stream holds per turn.
+	readChunk = 256 << 10
+	// noEnd is the end of a span that has none.
+	noEnd = math.MaxInt64
+)
+
+// span is one partition's share of a read.
+type span struct {
+	partition int32
+	next      int64 // the offset to read
+	end       int64 // the offset to stop before; noEnd: none
+	offsets   partition.Offsets
+	// floating: the read chose next itself (earliest, a tail, a new
+	// partition), so when the log's start has passed it meanwhile it follows
+	// without an error. Cleared by the first successful look.
+	floating bool
+}
+
+func (sp *span) done() bool { return sp.next >= sp.end }
+
+// emitter takes records. A record is valid during the call only. It returns
+// false when it wants no more after this one.
+type emitter interface {
+	emit(p int32, r *record.Record) bool
+}
+
+// feed reads one partition, or all of a topic in turns. It belongs to one
+// request.
+type feed struct {
+	s         *Server
+	topic     server.Topic
+	limits    server.TopicLimits
+	isolation partition.Isolation
+	clamp     bool
+	whole     bool // all partitions: new ones join
+	spans     []span
+	turn      int // index of the span to look at next
+
+	reader record.Reader
+	rec    record.Record
+
+	wake    chan struct{} // nil: not watching
+	cancels []func()
+}
+
+// end is the offset up to which the isolation lets a reader see.
+func (f *feed) visible(o *partition.Offsets) int64 {
+	if f.isolation == partition.ReadCommitted {
+		return o.LastStable
+	}
+	return o.HighWatermark
+}
+
+// round looks at the partitions in turn until one gives a record, and returns
+// that partition's index and how many records it gave; 0 when none has any.
+// An error can come with records that were emitted before it. Since each
+// round begins where the last one stopped, a busy partition can't starve the
+// others.
+func (f *feed) round(ctx context.Context, maxBytes int, to emitter) (index, n int, err error) {
+	for range f.spans {
+		index = f.turn
+		f.turn++
+		if f.turn == len(f.spans) {
+			f.turn = 0
+		}
+		if n, err = f.pull(ctx, &f.spans[index], maxBytes, to); n > 0 || err != nil {
+			return index, n, err
+		}
+	}
+	return index, 0, nil
+}
+
+// pull reads one chunk of a partition that holds a record, skipping what has
+// none (control batches, compacted ones).
+func (f *feed) pull(ctx context.Context, sp *span, maxBytes int, to emitter) (n int, err error) {
+	for n == 0 && err == nil && !sp.done() {
+		before := sp.next
+		var batches []byte
+		if batches, err = f.look(ctx, sp, maxBytes); err == nil {
+			n, err = f.decode(sp, batches, to)
+		}
+		if sp.next == before {
+			break
+		}
+	}
+	return n, err
+}
+
+// look asks the broker for batches at sp.next. With clamp, and while the span
+// is floating, an offset outside of the log moves to its nearest end.
+func (f *feed) look(ctx context.Context, sp *span, maxBytes int) ([]byte, error) {
+	const tries = 3 // each move can be overtaken by another trim
+	for try := 0; ; try++ {
+		res, err := f.s.broker.Read(ctx, server.ReadRequest{
+			Topic: f.topic.Name, Partition: sp.partition, Offset: sp.next,
+			MaxBytes: maxBytes, Isolation: f.isolation,
+		})
+		if err != nil {
+			if try < tries && (f.clamp || sp.floating) && sp.move(err, f.clamp) {
+				continue
+			}
+			return nil, err
+		}
+		if res.TopicID != f.topic.ID {
+			return nil, topicIDMismatch(f.topic.Name)
+		}
+		sp.offsets, sp.floating = res.Offsets, false
+		return res.Batches, nil
+	}
+}
+
+// move puts the span at the end of the log that err says it is beyond.
+func (sp *span) move(err error, clamp bool) bool {
+	if start, ok := trimmedTo(err); ok && start > sp.next {
+		sp.next = start
+		return true
+	}
+	if hw, ok := beyondEnd(err); ok && clamp && hw < sp.next {
+		sp.next = hw
+		return true
+	}
+	return false
+}
+
+// trimmedTo is the log's start that a trimmed-offset error carries.
+func trimmedTo(err error) (int64, bool) {
+	var a *server.OffsetTrimmedError
+	var b *partition.OffsetTrimmedError
+	switch {
+	case errors.As(err, &a):
+		return a.LogStart, true
+	case errors.As(err, &b):
+		return b.LogStart, true
+	}
+	return 0, false
+}
+
+// beyondEnd is the high watermark that a beyond-the-end error carries.
+func beyondEnd(err error) (int64, bool) {
+	var a *server.OffsetBeyondEndError
+	var b *partition.OffsetBeyondEndError
+	switch {
+	case errors.As(err, &a):
+		return a.HighWatermark, true
+	case errors.As(err, &b):
+		return b.HighWatermark, true
+	}
+	return 0, false
+}
+
+// decode emits the records of batches and moves the span past what it has
+// seen. It stops at the span's end or when the emitter has enough.
+func (f *feed) decode(sp *span, batches []byte, to emitter) (n int, err error) {
+	for len(batches) > 0 && !sp.done() {
+		batch, rest, err := record.Split(batches)
+		if err == io.ErrUnexpectedEOF || err == io.EOF { //nolint:errorlint // Split's contract
+			return n, nil // the log returns whole batches; a short tail is never one
+		}
+		if err != nil {
+			return n, err
+		}
+		batches = rest
+		h, err := record.ParseHeader(batch)
+		if err != nil {
+			return n, err
+		}
+		if h.NextOffset() <= sp.next {
+			continue
+		}
+		if !h.Control() {
+			more := false
+			if n, more, err = f.records(sp, batch, n, to); err != nil || !more {
+				return n, err
+			}
+		}
+		sp.next = min(max(sp.next, h.NextOffset()), sp.end)
+	}
+	return n, nil
+}
+
+// records emits one batch's records; more is false when the emitter has had
+// enough or the span's end was reached.
+func (f *feed) records(sp *span, batch []byte, n int, to emitter) (count int, more bool, err error) {
+	h, err := f.reader.Reset(batch, f.limits.MaxDecompressed)
+	if err != nil {
+		return n, false, err
+	}
+	marked := partition.Marked(&h)
+	for f.reader.Next(&f.rec) {
+		if f.rec.Offset < sp.next {
+			continue
+		}
+		if f.rec.Offset >= sp.end {
+			sp.next = sp.end
+			return n, false, nil
+		}
+		if marked {
+			hideIdempotency(&f.rec)
+		}
+		enough := !to.emit(sp.partition, &f.rec)
+		sp.next = f.rec.Offset + 1
+		n++
+		if enough {
+			return n, false, nil
+		}
+	}
+	return n, true, f.reader.Err()
+}
+
+// hideIdempotency takes off the header that the broker put before the
+// client's own.
+func hideIdempotency(r *record.Record) {
+	if len(r.Headers) > 0 && r.Headers[0].Key == partition.IdempotencyHeader {
+		r.Headers = r.Headers[1:]
+	}
+}
+
+// done tells whether every span has reached its end.
+func (f *feed) done() bool {
+	for i := range f.spans {
+		if !f.spans[i].done() {
+			return false
+		}
+	}
+	return true
+}
+
+// stopAtTail ends the read at what is visible now.
+func (f *feed) stopAtTail(ctx context.Context) error {
+	for i := range f.spans {
+		sp := &f.spans[i]
+		o, err := f.s.broker.Offsets(ctx, f.topic.Name, sp.partition)
+		if err != nil {
+			return err
+		}
+		sp.offsets = o
+		sp.end = min(sp.end, max(f.visible(&o), sp.next))
+	}
+	return nil
+}
+
+// readable takes every partition's offsets and tells whether some has
+// something to read.
+func (f *feed) readable(ctx context.Context) (ok bool, err error) {
+	for i := range f.spans {
+		sp := &f.spans[i]
+		o, err := f.s.broker.Offsets(ctx, f.topic.Name, sp.partition)
+		if err != nil {
+			return false, err
+		}
+		sp.offsets = o
+		ok = ok || f.visible(&o) > sp.next && !sp.done()
+	}
+	return ok, nil
+}
+
+// watch subscribes to every partition. One slot is enough: a signal means
+// look again, and every look sees all that came before it.
+func (f *feed) watch() error {
+	if f.wake == nil {
+		f.wake = make(chan struct{}, 1)
+	}
+	for i := len(f.cancels); i < len(f.spans); i++ {
+		cancel, err := f.s.broker.Subscribe(f.topic.Name, f.spans[i].partition, f.wake)
+		if err != nil {
+			return err
+		}
+		f.cancels = append(f.cancels, cancel)
+	}
+	return nil
+}
+
+// close ends the subscriptions.
+func (f *feed) close() {
+	for _, cancel := range f.cancels {
+		cancel()
+	}
+	f.cancels = nil
+}
+
+// await waits until something is readable and returns true, or false when the
+// time is up, the client has gone or the node drains.
+func (f *feed) await(ctx context.Context, d time.Duration) (bool, error) {
+	if d <= 0 {
+		return false, nil
+	}
+	if err := f.watch(); err != nil {
+		return false, err
+	}
+	t := getTimer(d)
+	defer putTimer(t)
+	for {
+		if ok, err := f.readable(ctx); ok || err != nil {
+			return ok, err
+		}
+		select {
+		case <-f.wake:
+		case <-t.C:
+			return false, nil
+		case <-ctx.Done():
+			return false, nil
+		case <-f.s.broker.Draining():
+			return false, nil
+		}
+	}
+}
+
+// grow adds partitions that the topic has got meanwhile, from their start. It
+// fails when the topic is gone.
+func (f *feed) grow() error {
+	t, err := f.s.broker.Topic(f.topic.Name)
+	switch {
+	case err != nil:
+		return err
+	case t.ID != f.topic.ID:
+		return topicIDMismatch(f.topic.Name)
+	case !f.whole || int(t.Partitions) <= len(f.spans):
+		return nil
+	case t.Partitions > maxMerged:
+		return tooManyPartitions(t)
+	}
+	f.addSpans(t.Partitions)
+	f.topic = t
+	if f.wake != nil {
+		return f.watch()
+	}
+	return nil
+}
+
+func (f *feed) addSpans(count int32) {
+	for p := int32(len(f.spans)); p < count; p++ {
+		f.spans = append(f.spans, span{partition: p, end: noEnd, floating: true})
+	}
+}
+
+func topicIDMismatch(topic string) error {
+	return badRequest(CodeTopicIDMismatch, "topic %s was deleted and created anew: start over without cursor and topic_id", topic)
+}

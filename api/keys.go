@@ -1,0 +1,297 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/chroniklog/chronik/server"
+	"github.com/chroniklog/chronik/server/partition"
+)
+
+var keyPutParams = []string{"acks"}
+
+// keyTries bounds how often an operation on a key begins anew because another
+// request changed the key meanwhile.
+const keyTries = 5
+
+// keyOf reads the topic and the key of the path. Keys may hold any bytes,
+// percent-encoded.
+func (s *Server) keyOf(r *http.Request) (name string, key []byte, err error) {
+	if name, err = pathTopic(r); err != nil {
+		return "", nil, err
+	}
+	text, err := pathParam(r, "key")
+	if err != nil {
+		return "", nil, err
+	}
+	if len(text) == 0 || len(text) > s.limits.MaxKeyBytes {
+		return "", nil, badParameter("key", "want 1 to %d bytes, have %d", s.limits.MaxKeyBytes, len(text))
+	}
+	return name, []byte(text), nil
+}
+
+// keyTag is the ETag of a key: the offset that it was last written at.
+func keyTag(offset int64) string { return `"` + itoa(offset) + `"` }
+
+// getKey answers with a key's latest value.
+func (s *Server) getKey(w http.ResponseWriter, r *http.Request) {
+	if err := s.readKey(w, r); err != nil {
+		writeProblem(w, r, err)
+	}
+}
+
+func (s *Server) readKey(w http.ResponseWriter, r *http.Request) error {
+	name, key, err := s.keyOf(r)
+	if err != nil {
+		return err
+	}
+	if err := readQuery(r.URL.RawQuery, noParams{}); err != nil {
+		return err
+	}
+	t, err := s.broker.Topic(name)
+	if err != nil {
+		return err
+	}
+	p := s.broker.ChoosePartition(t, key, "")
+	for range keyTries {
+		offset, live, err := s.broker.KeyOffset(r.Context(), t.Name, p, key)
+		if err != nil {
+			return err
+		}
+		if !live {
+			return server.ErrUnknownKey
+		}
+		var one oneRecord
+		if _, err := s.fetchRecord(r.Context(), t, p, offset, &one); err != nil {
+			return err
+		}
+		if one.found { // else it was overwritten and compacted between the two looks
+			setReadHeaders(w.Header())
+			w.Header()["Cache-Control"] = []string{"private, no-cache"}
+			s.writeRecord(w, r, p, &one.rec, keyTag(offset))
+			return nil
+		}
+	}
+	return badRequest(CodeConflict, "the key is being overwritten faster than it can be read")
+}
+
+// putKey writes a key's value, under the conditions of If-Match and
+// If-None-Match.
+func (s *Server) putKey(w http.ResponseWriter, r *http.Request) {
+	p := getProduce(keyPutParams)
+	defer putProduce(p)
+	if err := s.writeKey(w, r, p); err != nil {
+		writeProblem(w, r, err)
+	}
+}
+
+func (s *Server) writeKey(w http.ResponseWriter, r *http.Request, p *produce) error {
+	name, key, err := s.keyOf(r)
+	if err != nil {
+		return err
+	}
+	p.key = key
+	if err := readQuery(r.URL.RawQuery, p); err != nil {
+		return err
+	}
+	if r.Header[logKey] != nil {
+		return badParameter(logKey, "the key stands in the path already")
+	}
+	if err := p.readHeaders(s, r); err != nil {
+		return err
+	}
+	match, err := parseIfMatch(r)
+	if err != nil {
+		return err
+	}
+	absent, err := wantsAbsent(r)
+	if err != nil {
+		return err
+	}
+	if p.body, err = readBody(r, p.body, s.limits.MaxRecordBytes); err != nil {
+		return err
+	}
+	if err := p.resolve(r.Context(), s, name); err != nil {
+		return err
+	}
+	p.complete(r)
+	cond := partition.NoConditions
+	cond.IfKeyAbsent = absent
+	return s.storeKey(w, r, p, match, cond)
+}
+
+// storeKey appends, and answers 201 when the key had no value before. Without
+// a condition that is what was seen just before the append.
+func (s *Server) storeKey(
+	w http.ResponseWriter, r *http.Request, p *produce, match *ifMatch, cond partition.Conditions,
+) error {
+	number := s.broker.ChoosePartition(p.topic, p.key, "")
+	existed, appended, err := s.changeKey(r.Context(), p, number, match, cond)
+	if err != nil {
+		return err
+	}
+	if p.acks == partition.AcksNone {
+		writeSmall(w, http.StatusAccepted, append(appendPartition(nil, number), '\n'))
+		return nil
+	}
+	h := w.Header()
+	h["Etag"] = []string{keyTag(appended.Offset)}
+	status := http.StatusOK
+	if !existed && !appended.Duplicate {
+		status = http.StatusCreated
+		h["Location"] = []string{location(p.topic.Name, number, appended.Offset)}
+	}
+	p.out = append(appendProduced(p.out, number, &appended), '\n')
+	writeSmall(w, status, p.out)
+	return nil
+}
+
+// changeKey appends p's record for its key, or a tombstone when the body is
+// nil, and tells whether the key had a value.
+func (s *Server) changeKey(
+	ctx context.Context, p *produce, number int32, match *ifMatch, cond partition.Conditions,
+) (existed bool, appended partition.Appended, err error) {
+	for range keyTries {
+		offset, live, err := s.broker.KeyOffset(ctx, p.topic.Name, number, p.key)
+		if err != nil {
+			return false, appended, err
+		}
+		if !live {
+			offset = partition.NoOffset
+		}
+		if match != nil && !match.holds(offset) && p.idemKey == "" {
+			return live, appended, &partition.KeyPreconditionError{Current: offset}
+		}
+		if match != nil {
+			cond.IfKeyOffset = match.pick(offset)
+		}
+		if p.body == nil && !live {
+			return false, appended, server.ErrUnknownKey
+		}
+		pending, err := s.broker.BeginRecord(ctx, p.topic.Name, number, partition.RecordAppend{
+			Key: p.key, Value: p.body, Headers: p.headers, Timestamp: p.timestamp, Acks: p.acks, Cond: cond,
+			IdempotencyKey: p.idemKey, BodyHash: p.hash,
+		})
+		if err == nil {
+			appended, err = s.await(ctx, pending)
+		}
+		if errors.Is(err, partition.ErrKeyPrecondition) && match != nil && match.any {
+			continue // "exists" is still to be judged, against the newer state
+		}
+		return live, appended, err
+	}
+	return false, appended, badRequest(CodeConflict, "the key is being written by others; try again")
+}
+
+// deleteKey writes a tombstone.
+func (s *Server) deleteKey(w http.ResponseWriter, r *http.Request) {
+	if err := s.eraseKey(w, r); err != nil {
+		writeProblem(w, r, err)
+	}
+}
+
+func (s *Server) eraseKey(w http.ResponseWriter, r *http.Request) error {
+	name, key, err := s.keyOf(r)
+	if err != nil {
+		return err
+	}
+	if err := readQuery(r.URL.RawQuery, noParams{}); err != nil {
+		return err
+	}
+	match, err := parseIfMatch(r)
+	if err != nil {
+		return err
+	}
+	t, err := s.broker.Topic(name)
+	if err != nil {
+		return err
+	}
+	p := getProduce(nil)
+	defer putProduce(p)
+	body := p.body
+	p.topic, p.key, p.body = t, key, nil
+	p.keepTrace(r)
+	_, appended, err := s.changeKey(r.Context(), p, s.broker.ChoosePartition(t, key, ""), match, partition.NoConditions)
+	p.body = body
+	if err != nil {
+		return err
+	}
+	w.Header()["Log-Offset"] = []string{itoa(appended.Offset)}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// ifMatch is an If-Match condition on a key.
+type ifMatch struct {
+	any     bool // "*": the key has a value
+	offsets []int64
+}
+
+// holds judges the condition by the offset of the live value, NoOffset when
+// there is none.
+func (m *ifMatch) holds(offset int64) bool {
+	if offset == partition.NoOffset {
+		return false
+	}
+	return m.any || m.pick(offset) == offset
+}
+
+// pick is the offset that the append must find: the current one when it is
+// among those that match, else the first of them.
+func (m *ifMatch) pick(offset int64) int64 {
+	if m.any {
+		return offset
+	}
+	for _, o := range m.offsets {
+		if o == offset {
+			return o
+		}
+	}
+	return m.offsets[0]
+}
+
+// parseIfMatch reads If-Match; nil when there is none. A tag that no key can
+// have never matches, which is an offset that no record has.
+func parseIfMatch(r *http.Request) (*ifMatch, error) {
+	lines := r.Header["If-Match"]
+	if len(lines) == 0 {
+		return nil, nil
+	}
+	m := new(ifMatch)
+	for _, line := range lines {
+		for part := range strings.SplitSeq(line, ",") {
+			part = strings.TrimSpace(part)
+			if part == "*" {
+				m.any = true
+				continue
+			}
+			if len(part) < 2 || part[0] != '"' || part[len(part)-1] != '"' {
+				return nil, badParameter("If-Match", `want * or ETags such as "42", have %q`, clip(part))
+			}
+			offset, err := strconv.ParseInt(part[1:len(part)-1], 10, 64)
+			if err != nil || offset < 0 || offset > server.MaxOffset {
+				offset = server.MaxOffset
+			}
+			m.offsets = append(m.offsets, offset)
+		}
+	}
+	return m, nil
+}
+
+// wantsAbsent reads If-None-Match of a write, which knows only "*".
+func wantsAbsent(r *http.Request) (bool, error) {
+	lines := r.Header["If-None-Match"]
+	if len(lines) == 0 {
+		return false, nil
+	}
+	if len(lines) != 1 || strings.TrimSpace(lines[0]) != "*" {
+		return false, badParameter("If-None-Match", "a write knows only *, which asks that the key has no value")
+	}
+	if r.Header["If-Match"] != nil {
+		return false, badParameter("If-None-Match", "contradicts If-Match")
+	}
+	return true, nil
+}

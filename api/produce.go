@@ -1,0 +1,311 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/chroniklog/chronik/server"
+	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/server/replica"
+	"github.com/chroniklog/chronik/server/telemetry"
+	"github.com/chroniklog/chronik/storage/record"
+)
+
+// anyPartition is the absence of an explicit partition.
+const anyPartition int32 = -1
+
+// produce is a request to append: what its query and headers ask for, and the
+// memory that is reused from one request to the next.
+type produce struct {
+	known     []string
+	topic     server.Topic
+	limits    server.TopicLimits
+	partition int32 // anyPartition: to be chosen
+	key       []byte
+	timestamp int64 // negative: the broker's clock
+	acks      partition.Acks
+	expect    int64
+	fence     *string
+	producer  *partition.ProducerSeq
+	idemKey   string
+	hash      [16]byte
+	headers   []record.HeaderKV
+
+	body []byte
+	out  []byte
+	seq  partition.ProducerSeq // what producer points to
+}
+
+// produces keeps the requests; the body and the answer of a 100-byte record
+// then cost no allocation.
+var produces = sync.Pool{New: func() any {
+	return &produce{body: make([]byte, 0, smallBuffer), out: make([]byte, 0, 256)}
+}}
+
+func getProduce(known []string) *produce {
+	p, _ := produces.Get().(*produce)
+	p.known, p.partition, p.timestamp = known, anyPartition, -1
+	p.acks, p.expect = partition.AcksAll, partition.NoOffset
+	return p
+}
+
+func putProduce(p *produce) {
+	clear(p.headers)
+	*p = produce{headers: p.headers[:0], body: p.body[:0], out: p.out[:0]}
+	if cap(p.body) <= pooledMost {
+		produces.Put(p)
+	}
+}
+
+func (p *produce) names() []string { return p.known }
+
+func (p *produce) set(name, v string) (err error) {
+	switch name {
+	case "key":
+		p.key = []byte(v)
+	case "partition":
+		p.partition, err = parsePartition(v)
+	case "timestamp":
+		p.timestamp, err = parseOffset(name, v)
+	case "acks":
+		p.acks, err = parseAcks(v)
+	case "expect_offset":
+		p.expect, err = parseOffset(name, v)
+	case "fence":
+		if len(v) > partition.MaxFenceToken {
+			return badParameter(name, "a fence token has at most %d bytes", partition.MaxFenceToken)
+		}
+		p.fence = &v
+	}
+	return err
+}
+
+func parseAcks(v string) (partition.Acks, error) {
+	switch v {
+	case "all":
+		return partition.AcksAll, nil
+	case "leader":
+		return partition.AcksLeader, nil
+	case "none":
+		return partition.AcksNone, nil
+	}
+	return 0, badParameter("acks", "want all, leader or none, have %q", clip(v))
+}
+
+// readHeaders takes what the request's headers say. Header names are looked up
+// in their canonical form, without http.Header.Get's canonicalization.
+func (p *produce) readHeaders(s *Server, r *http.Request) error {
+	h := r.Header
+	if v := h[logKey]; len(v) > 0 {
+		if p.key != nil || len(v) > 1 {
+			return badParameter(logKey, "give the key once: as the query's key or as Log-Key")
+		}
+		key, err := decodeBytes(logKey, v[0])
+		if err != nil {
+			return err
+		}
+		p.key = key
+	}
+	for _, line := range h[logHeader] {
+		kv, err := decodeHeader(line)
+		if err != nil {
+			return err
+		}
+		p.headers = append(p.headers, kv)
+	}
+	if v := h["Idempotency-Key"]; len(v) > 0 {
+		if len(v) > 1 || v[0] == "" || len(v[0]) > partition.MaxIdempotencyKey {
+			return badParameter("Idempotency-Key", "want one value of 1 to %d bytes", partition.MaxIdempotencyKey)
+		}
+		p.idemKey = v[0]
+	}
+	if err := p.readProducer(s, r); err != nil {
+		return err
+	}
+	return s.limits.checkKeyAndHeaders("", p.key, p.headers)
+}
+
+// readProducer takes the Producer-* headers: all three or none.
+func (p *produce) readProducer(s *Server, r *http.Request) error {
+	id, epoch, seq := r.Header["Producer-Id"], r.Header["Producer-Epoch"], r.Header["Producer-Seq"]
+	if id == nil && epoch == nil && seq == nil {
+		return nil
+	}
+	if len(id) != 1 || len(epoch) != 1 || len(seq) != 1 {
+		return badRequest(CodeInvalidProducer, "send Producer-Id, Producer-Epoch and Producer-Seq together, once each")
+	}
+	if p.idemKey != "" {
+		return badRequest(CodeInvalidProducer, "send Producer-* headers or an Idempotency-Key, not both")
+	}
+	e, err := parseDigits("Producer-Epoch", epoch[0], math.MaxInt16)
+	if err != nil {
+		return err
+	}
+	n, err := parseDigits("Producer-Seq", seq[0], math.MaxInt32)
+	if err != nil {
+		return err
+	}
+	if p.partition == anyPartition {
+		return &Error{
+			Code: CodePartitionRequired, Members: Members{Parameter: "Producer-Seq"},
+			Detail: "sequence numbers count within a partition: add partition=N to the query",
+		}
+	}
+	pid, err := s.broker.ProducerID(r.Context(), id[0])
+	if err != nil {
+		return err
+	}
+	p.seq = partition.ProducerSeq{ID: pid, Epoch: int16(e), Seq: int32(n)}
+	p.producer = &p.seq
+	return nil
+}
+
+// conditions are the request's, which need an explicit partition: the next
+// offset of a partition that the broker chooses means nothing.
+func (p *produce) conditions() (partition.Conditions, error) {
+	cond := partition.NoConditions
+	if p.expect == partition.NoOffset && p.fence == nil {
+		return cond, nil
+	}
+	if p.partition == anyPartition {
+		name := "expect_offset"
+		if p.expect == partition.NoOffset {
+			name = "fence"
+		}
+		return cond, &Error{
+			Code: CodePartitionRequired, Members: Members{Parameter: name},
+			Detail: name + " is a condition on one partition: add partition=N to the query",
+		}
+	}
+	cond.ExpectOffset, cond.Fence = p.expect, p.fence
+	return cond, nil
+}
+
+// resolve finds the topic, which the broker may create, and holds an explicit
+// partition against it.
+func (p *produce) resolve(ctx context.Context, s *Server, name string) (err error) {
+	if p.topic, err = s.broker.ResolveTopic(ctx, name, true); err != nil {
+		return err
+	}
+	p.limits = s.broker.TopicLimits(p.topic)
+	if p.partition >= p.topic.Partitions {
+		return unknownPartition(p.topic.Name, p.partition, p.topic.Partitions)
+	}
+	return nil
+}
+
+func unknownPartition(topic string, p, count int32) error {
+	return badRequest(CodeUnknownPartition, "topic %s has no partition %d: it has %d, counted from 0", topic, p, count)
+}
+
+// complete hashes what the client sent, and then adds the headers that the
+// broker gives a record.
+func (p *produce) complete(r *http.Request) {
+	if p.idemKey != "" {
+		p.hash = bodyHash(p.key, p.body, p.headers, p.timestamp)
+	}
+	p.keepContentType(r)
+	p.keepTrace(r)
+}
+
+// keepContentType adds the request's Content-Type to the record's headers, so
+// that a read of the single record can answer with it. What curl -d sends on
+// its own says nothing about the bytes.
+func (p *produce) keepContentType(r *http.Request) {
+	v := r.Header["Content-Type"]
+	if len(v) == 0 || v[0] == "" || v[0] == defaultForm || len(v[0]) > maxMediaType {
+		return
+	}
+	if _, given := recordHeader(p.headers, contentType); given {
+		return
+	}
+	p.headers = append(p.headers, record.HeaderKV{Key: contentType, Value: []byte(v[0])})
+}
+
+// keepTrace adds the request's trace context to the record's headers when the
+// request brought one or is sampled; a trace that nobody keeps is not worth
+// the bytes.
+func (p *produce) keepTrace(r *http.Request) {
+	if traced(r) {
+		p.headers = telemetry.InjectHeaders(r.Context(), p.headers)
+	}
+}
+
+func traced(r *http.Request) bool {
+	return r.Header["Traceparent"] != nil || trace.SpanContextFromContext(r.Context()).IsSampled()
+}
+
+// await waits for the answer of an append, at most Limits.AppendTimeout.
+func (s *Server) await(ctx context.Context, pending *replica.Pending) (partition.Appended, error) {
+	t := getTimer(s.limits.AppendTimeout)
+	defer putTimer(t)
+	select {
+	case <-pending.Done():
+		return pending.Wait(ctx)
+	case <-ctx.Done():
+		return pending.Wait(ctx)
+	case <-t.C:
+		return partition.Appended{}, server.ErrOutcomeUnknown
+	}
+}
+
+// location is the path of a record.
+func location(topic string, p int32, offset int64) string {
+	b := make([]byte, 0, 64+len(topic))
+	b = append(b, "/v1/topics/"...)
+	b = append(b, topic...)
+	b = append(b, "/partitions/"...)
+	b = strconv.AppendInt(b, int64(p), 10)
+	b = append(b, "/records/"...)
+	return string(strconv.AppendInt(b, offset, 10))
+}
+
+// appendProduced appends where a record went, as schema Produced.
+func appendProduced(dst []byte, p int32, a *partition.Appended) []byte {
+	dst = append(dst, `{"partition":`...)
+	dst = strconv.AppendInt(dst, int64(p), 10)
+	dst = append(dst, `,"offset":`...)
+	dst = strconv.AppendInt(dst, a.Offset, 10)
+	dst = append(dst, `,"timestamp":`...)
+	dst = strconv.AppendInt(dst, a.Timestamp, 10)
+	if a.Duplicate {
+		return append(dst, `,"duplicate":true}`...)
+	}
+	return append(dst, `,"duplicate":false}`...)
+}
+
+// jsonType is shared by all answers: net/http reads header values only.
+var jsonType = slices.Clip([]string{typeJSON})
+
+// writeSmall answers with a body that is all there, in one write.
+func writeSmall(w http.ResponseWriter, status int, body []byte) {
+	h := w.Header()
+	h["Content-Type"] = jsonType
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // a client that left has no use for the error
+}
+
+// decodeBase64 appends the decoded form of src to dst.
+func decodeBase64(dst, src []byte) ([]byte, error) {
+	for _, c := range src {
+		if c == '\n' || c == '\r' {
+			return dst, base64.CorruptInputError(0)
+		}
+	}
+	return strictBase64.AppendDecode(dst, src)
+}
+
+// appendPartition appends schema Accepted: acks=none tells no offset.
+func appendPartition(dst []byte, p int32) []byte {
+	dst = append(dst, `{"partition":`...)
+	dst = strconv.AppendInt(dst, int64(p), 10)
+	return append(dst, '}')
+}

@@ -1,0 +1,328 @@
+package api
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/chroniklog/chronik/storage/record"
+)
+
+// A stream is the answer of a read that is not one page: NDJSON, server-sent
+// events, or bare values; until the tail, or live.
+//
+// It never queues: records are read from the log at the pace at which the
+// client takes them, so a slow client costs one piece of flushAt bytes, and
+// nothing is ever dropped. A client that takes longer than a heartbeat for one
+// piece is told to come back (event end, reason slow_reader); one that takes
+// twice as long is cut off.
+//
+// Between records it tells, in the form of the format, where it is:
+//
+//	heartbeat  the position and the tail; at the latest after Limits.Heartbeat
+//	end        the stream is over, with the reason and where to go on
+//	error      the stream is over, with the problem
+//
+// as an event of that name, or as an NDJSON line with that one member. Bare
+// values have no room for it: their position is a trailer, and an error cuts
+// the connection, so that no client takes a part for the whole.
+type stream struct {
+	*answer
+	r     *http.Request
+	feed  *feed // nil: only an error is to be told
+	live  bool
+	embed bool
+	left  int64 // records
+	room  int64 // bytes
+	open  bool  // an event records has begun
+	index int   // of the span that the open event is about
+	last  time.Time
+}
+
+// Reasons for the end of a stream.
+const (
+	endTail     = "tail"        // all that there was has been sent
+	endRange    = "end"         // the offset end was reached
+	endLimit    = "limit"       // limit or max_bytes was reached
+	endShutdown = "shutdown"    // reconnect now: another node, or this one soon
+	endSlow     = "slow_reader" // the client was too slow; go on from here
+)
+
+// growthChecks is how often, per heartbeat, an idle stream looks whether its
+// topic has got partitions or has gone.
+const growthChecks = 4
+
+func (s *Server) newStream(w http.ResponseWriter, r *http.Request, p *readParams, f *feed) *stream {
+	st := &stream{
+		answer: s.newAnswer(w, p.format), r: r, feed: f, live: p.live(), embed: p.embed,
+		left: p.budget(), room: p.byteBudget(), last: s.now(),
+	}
+	if p.format == formatSSE {
+		h := w.Header()
+		h["Cache-Control"] = []string{"no-store, no-transform"}
+		h["X-Accel-Buffering"] = []string{"no"} // nginx
+		st.buf.b = appendRetry(st.buf.b)
+	}
+	return st
+}
+
+// appendRetry spreads reconnections after a restart over two seconds.
+func appendRetry(dst []byte) []byte {
+	dst = append(dst, "retry: "...)
+	dst = strconv.AppendInt(dst, 1000+rand.Int64N(2000), 10)
+	return append(dst, "\n\n"...)
+}
+
+// writeStream answers with a stream. The error that it returns came before
+// anything was sent.
+func (s *Server) writeStream(w http.ResponseWriter, r *http.Request, p *readParams, f *feed) error {
+	st := s.newStream(w, r, p, f)
+	defer st.release()
+	if p.format == formatValue {
+		w.Header()["Trailer"] = []string{st.trailer()}
+	}
+	n, err := st.turn()
+	if n == 0 && err == nil && !st.live && p.wait > 0 {
+		if _, err = f.await(r.Context(), p.wait); err == nil {
+			n, err = st.turn()
+		}
+	}
+	if err != nil && n == 0 {
+		delete(w.Header(), "Trailer")
+		return s.failRead(w, r, p, err)
+	}
+	if !st.live && err == nil {
+		err = f.stopAtTail(r.Context())
+	}
+	if st.live && n == 0 {
+		st.heartbeat() // at once: a place to resume from
+	}
+	st.run(err)
+	return nil
+}
+
+// turn gathers one round of records; n is how many.
+func (st *stream) turn() (n int, err error) {
+	index, n, err := st.feed.round(st.r.Context(), readChunk, st)
+	if st.open {
+		st.closeEvent(index)
+	}
+	return n, err
+}
+
+// run is the stream's life from its first turn on, which ended with err.
+func (st *stream) run(err error) {
+	for {
+		switch {
+		case err != nil:
+			st.fail(err)
+			return
+		case st.err != nil || st.r.Context().Err() != nil:
+			return // the client has gone
+		case st.left <= 0 || st.room <= 0:
+			st.end(endLimit)
+			return
+		case st.feed.done():
+			st.end(st.doneReason())
+			return
+		case st.live && st.slow > st.s.limits.Heartbeat:
+			st.end(endSlow)
+			return
+		case st.draining():
+			st.end(endShutdown)
+			return
+		}
+		var n int
+		if n, err = st.turn(); n > 0 || err != nil {
+			st.last = st.s.now()
+			if len(st.buf.b) >= flushAt {
+				st.write()
+			}
+			continue
+		}
+		if !st.live {
+			st.end(endTail) // the last offsets hold no record: compacted
+			return
+		}
+		err = st.idle()
+	}
+}
+
+func (st *stream) doneReason() string {
+	if st.live {
+		return endRange
+	}
+	return endTail
+}
+
+func (st *stream) draining() bool {
+	select {
+	case <-st.s.broker.Draining():
+		return true
+	default:
+		return false
+	}
+}
+
+// idle sends what was gathered and waits for a reason to look again. The
+// subscription comes before the look that finds nothing, so no signal is lost.
+func (st *stream) idle() error {
+	if len(st.buf.b) > 0 || !st.begun {
+		st.write()
+		st.flush()
+		return nil
+	}
+	if st.feed.wake == nil {
+		return st.feed.watch()
+	}
+	beat := st.s.limits.Heartbeat
+	putBuffer(st.buf) // thousands of idle streams hold none
+	st.buf = nil
+	t := getTimer(beat / growthChecks)
+	var err error
+	select {
+	case <-st.feed.wake:
+	case <-st.r.Context().Done():
+	case <-st.s.broker.Draining():
+	case <-t.C:
+		err = st.feed.grow()
+	}
+	putTimer(t)
+	st.buf = getBuffer()
+	if err == nil && st.s.now().Sub(st.last) >= beat-beat/growthChecks {
+		st.heartbeat()
+	}
+	return err
+}
+
+// emit implements emitter.
+func (st *stream) emit(p int32, r *record.Record) bool {
+	before := len(st.buf.b)
+	switch st.format {
+	case formatValue:
+		if r.Value != nil {
+			st.buf.b = append(append(st.buf.b, r.Value...), '\n')
+		}
+	case formatSSE:
+		if st.open {
+			st.buf.b = append(st.buf.b, ',')
+		} else {
+			st.open = true
+			st.buf.b = append(st.buf.b, "event: records\ndata: {\"records\":["...)
+		}
+		st.buf.b = appendRecordJSON(st.buf.b, p, r, st.embed)
+	default:
+		st.buf.b = append(appendRecordJSON(st.buf.b, p, r, st.embed), '\n')
+	}
+	st.left--
+	st.room -= int64(len(st.buf.b) - before)
+	if len(st.buf.b) >= flushAt && st.format != formatSSE {
+		st.write()
+	}
+	return st.left > 0 && st.room > 0 && st.err == nil && len(st.buf.b) < readChunk
+}
+
+// closeEvent ends the event records, whose id is where to resume after it.
+func (st *stream) closeEvent(index int) {
+	st.open = false
+	st.buf.b = append(st.buf.b, "],"...)
+	st.buf.b = st.appendPlace(st.buf.b, index)
+	st.buf.b = append(st.buf.b, '}')
+	st.closeData()
+}
+
+// closeData ends an event with its id.
+func (st *stream) closeData() {
+	st.buf.b = append(st.buf.b, "\nid: "...)
+	st.buf.b = appendCursor(st.buf.b, st.feed)
+	st.buf.b = append(st.buf.b, "\n\n"...)
+}
+
+// appendPlace appends the members that tell where the stream is.
+func (st *stream) appendPlace(dst []byte, index int) []byte {
+	if st.feed.whole {
+		return st.feed.appendTopicPosition(dst, index)
+	}
+	return st.feed.spans[0].appendPosition(dst)
+}
+
+// heartbeat tells the position and the tail.
+func (st *stream) heartbeat() {
+	st.control("heartbeat", "")
+	st.last = st.s.now()
+}
+
+// end tells that the stream is over and why.
+func (st *stream) end(reason string) {
+	if st.format == formatValue {
+		if !st.begun {
+			delete(st.w.Header(), "Trailer")
+		}
+		st.w.Header()[st.trailer()] = []string{st.trailerValue()}
+		st.finish()
+		return
+	}
+	st.control("end", reason)
+	if !st.live {
+		st.finish()
+		return
+	}
+	st.write()
+	st.flush()
+}
+
+// control gathers an event, or a line, without records.
+func (st *stream) control(name, reason string) {
+	b := st.buf.b
+	if st.format == formatSSE {
+		b = append(append(append(b, "event: "...), name...), "\ndata: {"...)
+	} else {
+		b = append(append(append(b, `{"`...), name...), `":{`...)
+	}
+	if reason != "" {
+		b = append(append(append(b, `"reason":"`...), reason...), `",`...)
+	}
+	st.buf.b = append(st.appendPlace(b, -1), '}')
+	if st.format == formatSSE {
+		st.closeData()
+		return
+	}
+	st.buf.b = append(st.buf.b, "}\n"...)
+}
+
+// fail tells that the stream is over because of err.
+func (st *stream) fail(err error) {
+	if st.format == formatValue {
+		st.write()
+		panic(http.ErrAbortHandler) // no room for the problem: cut, so that it is no silent end
+	}
+	problem, merr := json.Marshal(problemFor(st.w, st.r, err))
+	if merr != nil {
+		panic("api: problem can't be marshalled: " + merr.Error())
+	}
+	if st.format == formatSSE {
+		st.buf.b = append(st.buf.b, "event: error\ndata: "...)
+		st.buf.b = append(append(st.buf.b, problem...), "\n\n"...)
+	} else {
+		st.buf.b = append(st.buf.b, `{"error":`...)
+		st.buf.b = append(append(st.buf.b, problem...), "}\n"...)
+	}
+	st.write()
+	st.flush()
+}
+
+func (st *stream) trailer() string {
+	if st.feed.whole {
+		return "Log-Cursor"
+	}
+	return "Log-Next-Offset"
+}
+
+func (st *stream) trailerValue() string {
+	if st.feed.whole {
+		return string(appendCursor(nil, st.feed))
+	}
+	return itoa(st.feed.spans[0].next)
+}
