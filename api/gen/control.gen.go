@@ -32,7 +32,6 @@ const (
 	DiskFull                   ErrorCode = "disk_full"
 	DuplicateSequence          ErrorCode = "duplicate_sequence"
 	Fenced                     ErrorCode = "fenced"
-	HeadersTooLarge            ErrorCode = "headers_too_large"
 	HostNotAllowed             ErrorCode = "host_not_allowed"
 	IdempotencyMismatch        ErrorCode = "idempotency_mismatch"
 	Internal                   ErrorCode = "internal"
@@ -67,7 +66,6 @@ const (
 	OutcomeUnknown             ErrorCode = "outcome_unknown"
 	PartitionRequired          ErrorCode = "partition_required"
 	RecordTooLarge             ErrorCode = "record_too_large"
-	ReplicationIncomplete      ErrorCode = "replication_incomplete"
 	RequestTimeout             ErrorCode = "request_timeout"
 	ReservedTopic              ErrorCode = "reserved_topic"
 	SequenceGap                ErrorCode = "sequence_gap"
@@ -114,8 +112,6 @@ func (e ErrorCode) Valid() bool {
 	case DuplicateSequence:
 		return true
 	case Fenced:
-		return true
-	case HeadersTooLarge:
 		return true
 	case HostNotAllowed:
 		return true
@@ -184,8 +180,6 @@ func (e ErrorCode) Valid() bool {
 	case PartitionRequired:
 		return true
 	case RecordTooLarge:
-		return true
-	case ReplicationIncomplete:
 		return true
 	case RequestTimeout:
 		return true
