@@ -1,0 +1,231 @@
+package replication
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/storage/plog"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// pipe is a pair of connections; each keeps messages in order.
+func pipe() (a, b *end) {
+	x, y := make(chan []byte, 16), make(chan []byte, 16)
+	closed := make(chan struct{})
+	once := new(sync.Once)
+	return &end{out: x, in: y, closed: closed, once: once}, &end{out: y, in: x, closed: closed, once: once}
+}
+
+type end struct {
+	out    chan<- []byte
+	in     <-chan []byte
+	closed chan struct{}
+	once   *sync.Once
+}
+
+func (e *end) Send(msg []byte) error {
+	select {
+	case e.out <- bytes.Clone(msg):
+		return nil
+	case <-e.closed:
+		return io.ErrClosedPipe
+	}
+}
+
+func (e *end) Receive() ([]byte, error) {
+	select {
+	case msg := <-e.in:
+		return msg, nil
+	case <-e.closed:
+		return nil, io.EOF
+	}
+}
+
+func (e *end) Close() error {
+	e.once.Do(func() { close(e.closed) })
+	return nil
+}
+
+// tape is a log whose records are single bytes, each of an epoch. It is both
+// sides' partition.
+type tape struct {
+	mu       sync.Mutex
+	node     int32
+	epoch    int32 // leader epoch in force
+	leads    bool
+	records  []byte
+	epochs   []int32 // of each record
+	start    int64
+	flushed  int64
+	hw       int64
+	follower int64 // leader: what the follower has synced
+	watchers map[int]func()
+	next     int
+	repaired []string
+}
+
+func newTape(node int32) *tape { return &tape{node: node, watchers: map[int]func(){}} }
+
+func (t *tape) change(fn func()) {
+	t.mu.Lock()
+	fn()
+	var call []func()
+	for _, w := range t.watchers {
+		call = append(call, w)
+	}
+	t.mu.Unlock()
+	for _, w := range call {
+		w()
+	}
+}
+
+func (t *tape) Watch(fn func()) func() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.next++
+	n := t.next
+	t.watchers[n] = fn
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.watchers, n)
+	}
+}
+
+func (t *tape) end() int64 { return t.start + int64(len(t.records)) }
+
+func (t *tape) append(epoch int32, s string) {
+	t.change(func() {
+		t.records = append(t.records, s...)
+		for range s {
+			t.epochs = append(t.epochs, epoch)
+		}
+	})
+}
+
+func (t *tape) sync() {
+	t.change(func() {
+		t.flushed = t.end()
+		if t.leads {
+			t.hw = max(t.hw, min(t.flushed, t.follower))
+		}
+	})
+}
+
+func (t *tape) epochEnd(epoch int32) partition.EpochEnd {
+	e := partition.EpochEnd{Epoch: -1, End: t.start}
+	for i, have := range t.epochs {
+		if have <= epoch {
+			e = partition.EpochEnd{Epoch: have, End: t.start + int64(i) + 1}
+		}
+	}
+	return e
+}
+
+func (t *tape) Fetched(f partition.Fetch, last int32) (a partition.FetchAnswer, err error) {
+	t.change(func() {
+		mine := t.epochEnd(last)
+		switch {
+		case !t.leads:
+			err = partition.ErrNotLeader
+		case f.LeaderEpoch < t.epoch:
+			err = partition.ErrStaleLeaderEpoch
+		case f.LeaderEpoch > t.epoch:
+			err = partition.ErrUnknownLeaderEpoch
+		case last >= 0 && (mine.Epoch < last || mine.End < f.Offset):
+			a.Diverging = &mine
+		case f.Offset < t.start:
+			err = partition.ErrOffsetTrimmed
+		default:
+			t.follower = f.Flushed
+			t.hw = max(t.hw, min(t.flushed, t.follower))
+		}
+		a.HighWatermark, a.LogStart = t.hw, t.start
+	})
+	return a, err
+}
+
+func (t *tape) Staged(epoch int32, from int64, n int) ([]byte, partition.FetchAnswer, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := partition.FetchAnswer{HighWatermark: t.hw, LogStart: t.start}
+	if !t.leads || epoch != t.epoch {
+		return nil, a, partition.ErrNotLeader
+	}
+	rest := t.records[from-t.start:]
+	return bytes.Clone(rest[:min(n, len(rest))]), a, nil
+}
+
+func (t *tape) Position() (Position, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := int32(-1)
+	if n := len(t.epochs); n > 0 {
+		last = t.epochs[n-1]
+	}
+	return Position{LeaderEpoch: t.epoch, Offset: t.end(), Flushed: t.flushed, LastEpoch: last}, !t.leads
+}
+
+func (t *tape) Follow(_ context.Context, epoch int32, a partition.FetchAnswer, b []byte) (err error) {
+	t.change(func() {
+		if epoch != t.epoch || t.leads {
+			err = partition.ErrStaleLeaderEpoch
+			return
+		}
+		t.records = append(t.records, b...)
+		for range b {
+			t.epochs = append(t.epochs, epoch)
+		}
+		t.hw = max(t.hw, min(a.HighWatermark, t.end()))
+	})
+	return err
+}
+
+func (t *tape) Diverged(_ context.Context, epoch int32, d partition.EpochEnd) (err error) {
+	t.change(func() {
+		if epoch != t.epoch {
+			err = partition.ErrStaleLeaderEpoch
+			return
+		}
+		to := partition.TruncateTo(d, t.epochEnd(d.Epoch), t.end())
+		t.records, t.epochs = t.records[:to-t.start], t.epochs[:to-t.start]
+		t.flushed = min(t.flushed, to)
+		t.repaired = append(t.repaired, "truncate")
+	})
+	return err
+}
+
+func (t *tape) Reset(_ context.Context, epoch int32, start int64) error {
+	t.change(func() {
+		t.records, t.epochs, t.start, t.flushed = nil, nil, start, start
+		t.repaired = append(t.repaired, "reset")
+	})
+	return nil
+}
+
+func (t *tape) snapshot() (records string, hw int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.records), t.hw
+}
+
+// tapes are the leader's partitions.
+type tapes map[plog.ID]*tape
+
+func (m tapes) Led(id plog.ID) (Led, bool) {
+	t, ok := m[id]
+	if !ok {
+		return nil, false
+	}
+	return t, true
+}
+
+var errRefused = errors.New("connection refused")

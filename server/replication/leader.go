@@ -1,0 +1,353 @@
+package replication
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/storage/plog"
+)
+
+// Bounds of a leader's answers.
+const (
+	// maxAnswerBytes is when a message is sent, full or not.
+	maxAnswerBytes = 8 << 20
+	// maxPartitionBytes is what one position is answered with at most, unless
+	// a single batch is larger.
+	maxPartitionBytes = 1 << 20
+	// maxSession bounds the partitions of one connection.
+	maxSession = 1 << 20
+)
+
+// Conn carries messages between two brokers, whole and in order.
+type Conn interface {
+	// Send writes one message; it blocks while the peer does not read. msg
+	// may be reused afterwards. One goroutine at a time.
+	Send(msg []byte) error
+	// Receive returns the next message, valid until the next call. One
+	// goroutine at a time.
+	Receive() ([]byte, error)
+	// Close ends both directions; blocked calls return.
+	Close() error
+}
+
+// Led is a partition as its followers see it.
+type Led interface {
+	// Fetched takes a follower's position into account and says whether the
+	// follower's log is a prefix of this leader's.
+	Fetched(f partition.Fetch, lastEpoch int32) (partition.FetchAnswer, error)
+	// Staged returns whole batches from offset on, synced or not, none if
+	// there are none, with the watermark and start of the log, under the
+	// given leader epoch; partition.ErrNotLeader in any other.
+	Staged(epoch int32, from int64, maxBytes int) ([]byte, partition.FetchAnswer, error)
+	// Watch calls fn, which does not block, whenever something is staged, or
+	// the watermark, the log's start or the leadership changes.
+	Watch(fn func()) (cancel func())
+}
+
+// Leaders finds the partitions that this broker holds.
+type Leaders interface {
+	Led(plog.ID) (Led, bool)
+}
+
+// Serve answers one follower's connection until it fails or ctx ends. It
+// closes the connection and returns the reason.
+func Serve(ctx context.Context, conn Conn, follower int32, leaders Leaders) error {
+	s := &session{
+		conn: conn, follower: follower, leaders: leaders,
+		places: make(map[plog.ID]*place), wake: make(chan struct{}, 1),
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	sent := make(chan error, 1)
+	go func() {
+		sent <- s.send(ctx)
+		_ = conn.Close()
+	}()
+	received := s.receive()
+	cancel()
+	_ = conn.Close()
+	err := errors.Join(received, <-sent)
+	s.forget()
+	return fmt.Errorf("replicate to node %d: %w", follower, err)
+}
+
+// session is one follower's connection on the leader's side.
+type session struct {
+	conn     Conn
+	follower int32
+	leaders  Leaders
+	wake     chan struct{}
+
+	mu     sync.Mutex
+	places map[plog.ID]*place
+	ready  []*place // to be looked at by the sender, each at most once
+}
+
+// place is a partition of a session. session.mu guards it.
+type place struct {
+	Position
+	led    Led
+	cancel func()
+	queued bool
+	wants  bool // the position was not answered with batches yet
+	refuse *Data
+	sentHW int64
+	gone   bool
+}
+
+// receive takes positions until the connection ends.
+func (s *session) receive() error {
+	var f Fetch
+	for {
+		msg, err := s.conn.Receive()
+		if err != nil {
+			return err
+		}
+		if err := DecodeFetch(msg, &f); err != nil {
+			return err
+		}
+		for i := range f.Positions {
+			if err := s.take(f.BrokerEpoch, &f.Positions[i]); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// take stores a position and tells the partition of it.
+func (s *session) take(brokerEpoch uint64, p *Position) error {
+	if p.Gone {
+		s.remove(p.ID)
+		return nil
+	}
+	pl, err := s.place(p.ID)
+	if err != nil {
+		return err
+	}
+	refuse := s.judge(pl.led, brokerEpoch, p) // only this goroutine writes led
+	s.mu.Lock()
+	pl.Position, pl.wants, pl.refuse = *p, refuse == nil, refuse
+	s.mu.Unlock()
+	s.enqueue(pl)
+	return nil
+}
+
+// place finds or makes the session's entry of a partition, and binds it to the
+// replica that the broker holds now.
+func (s *session) place(id plog.ID) (*place, error) {
+	led, _ := s.leaders.Led(id)
+	s.mu.Lock()
+	pl := s.places[id]
+	if pl == nil {
+		if len(s.places) >= maxSession {
+			s.mu.Unlock()
+			return nil, fmt.Errorf("%w: more than %d partitions", ErrMessage, maxSession)
+		}
+		pl = &place{sentHW: -1}
+		s.places[id] = pl
+	}
+	if led == pl.led {
+		s.mu.Unlock()
+		return pl, nil
+	}
+	cancel := pl.cancel
+	pl.led, pl.cancel, pl.sentHW = led, nil, -1
+	s.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+	if led != nil {
+		cancel = led.Watch(func() { s.enqueue(pl) })
+		s.mu.Lock()
+		pl.cancel = cancel
+		s.mu.Unlock()
+	}
+	return pl, nil
+}
+
+// judge asks the partition whether the position is served; what it returns is
+// sent instead of batches.
+func (s *session) judge(led Led, brokerEpoch uint64, p *Position) *Data {
+	if led == nil {
+		return &Data{ID: p.ID, Code: CodeNotLeader, LeaderEpoch: p.LeaderEpoch}
+	}
+	a, err := led.Fetched(partition.Fetch{
+		Node: s.follower, BrokerEpoch: brokerEpoch, LeaderEpoch: p.LeaderEpoch,
+		Offset: p.Offset, Flushed: p.Flushed,
+	}, p.LastEpoch)
+	d := &Data{
+		ID: p.ID, LeaderEpoch: p.LeaderEpoch,
+		HighWatermark: max(a.HighWatermark, 0), LogStart: a.LogStart,
+	}
+	switch {
+	case err != nil:
+		d.Code = codeOf(err)
+	case a.Diverging != nil:
+		d.Code, d.DivergingEpoch, d.DivergingEnd = CodeDiverging, a.Diverging.Epoch, a.Diverging.End
+	default:
+		return nil
+	}
+	return d
+}
+
+// codeOf maps a partition's refusal of a fetch.
+func codeOf(err error) Code {
+	switch {
+	case errors.Is(err, partition.ErrOffsetTrimmed):
+		return CodeBelowStart
+	case errors.Is(err, partition.ErrStaleLeaderEpoch):
+		return CodeStaleEpoch
+	case errors.Is(err, partition.ErrUnknownLeaderEpoch):
+		return CodeUnknownEpoch
+	case errors.Is(err, partition.ErrStaleBrokerEpoch):
+		return CodeStaleBroker
+	case errors.Is(err, partition.ErrNotReplica):
+		return CodeNotReplica
+	case errors.Is(err, partition.ErrNotLeader):
+		return CodeNotLeader
+	}
+	return CodeFailed
+}
+
+// enqueue has the sender look at a partition.
+func (s *session) enqueue(pl *place) {
+	s.mu.Lock()
+	if !pl.queued && !pl.gone {
+		pl.queued = true
+		s.ready = append(s.ready, pl)
+	}
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *session) remove(id plog.ID) {
+	s.mu.Lock()
+	pl := s.places[id]
+	delete(s.places, id)
+	var cancel func()
+	if pl != nil {
+		pl.gone, cancel = true, pl.cancel
+	}
+	s.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+}
+
+// forget ends every subscription.
+func (s *session) forget() {
+	s.mu.Lock()
+	places := s.places
+	s.places = nil
+	s.mu.Unlock()
+	for _, pl := range places {
+		if pl.cancel != nil {
+			pl.cancel()
+		}
+	}
+}
+
+// send answers what is ready until ctx ends or the connection does.
+func (s *session) send(ctx context.Context) error {
+	var msg []byte
+	var batch []*place
+	for {
+		s.mu.Lock()
+		batch, s.ready = s.ready, batch[:0]
+		s.mu.Unlock()
+		for _, pl := range batch {
+			var err error
+			if msg, err = s.answer(msg, pl); err != nil {
+				return err
+			}
+		}
+		if len(msg) > 0 {
+			if err := s.conn.Send(msg); err != nil {
+				return err
+			}
+			msg = shrink(msg)
+		}
+		if len(batch) > 0 {
+			continue
+		}
+		select {
+		case <-s.wake:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// answer appends what there is to say of a partition; a full message is sent.
+func (s *session) answer(msg []byte, pl *place) ([]byte, error) {
+	s.mu.Lock()
+	pl.queued = false
+	p, wants, refuse, sentHW := pl.Position, pl.wants, pl.refuse, pl.sentHW
+	pl.refuse = nil
+	led, gone := pl.led, pl.gone
+	s.mu.Unlock()
+	switch {
+	case gone:
+		return msg, nil
+	case refuse != nil:
+		msg = AppendData(msg, refuse)
+	case led != nil:
+		d, ok := s.look(led, &p, wants, sentHW)
+		if !ok {
+			return msg, nil
+		}
+		s.answered(pl, &p, &d)
+		msg = AppendData(msg, &d)
+	}
+	if len(msg) < maxAnswerBytes {
+		return msg, nil
+	}
+	err := s.conn.Send(msg)
+	return shrink(msg), err
+}
+
+// look reads what a partition has for a position.
+func (s *session) look(led Led, p *Position, wants bool, sentHW int64) (d Data, ok bool) {
+	room := 0
+	if wants {
+		room = maxPartitionBytes
+	}
+	batches, a, err := led.Staged(p.LeaderEpoch, p.Offset, room)
+	d = Data{ID: p.ID, LeaderEpoch: p.LeaderEpoch, HighWatermark: max(a.HighWatermark, 0), LogStart: a.LogStart}
+	if err != nil {
+		// A position that was refused once is not refused again and again:
+		// the follower moves when metadata reaches it.
+		d.Code = codeOf(err)
+		return d, wants
+	}
+	d.Batches = batches
+	return d, len(batches) > 0 || d.HighWatermark > sentHW
+}
+
+// answered remembers what was sent, unless the position has moved meanwhile.
+func (s *session) answered(pl *place, p *Position, d *Data) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if d.Code == CodeOK {
+		pl.sentHW = d.HighWatermark
+	}
+	if pl.Position == *p && (len(d.Batches) > 0 || d.Code != CodeOK) {
+		pl.wants = false
+	}
+}
+
+// shrink keeps a message's buffer for the next one, unless it has grown beyond
+// what is usual.
+func shrink(msg []byte) []byte {
+	if cap(msg) > 2*maxAnswerBytes {
+		return nil
+	}
+	return msg[:0]
+}

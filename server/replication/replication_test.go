@@ -1,0 +1,188 @@
+package replication
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chroniklog/chronik/storage/plog"
+)
+
+// pair is a leader's broker and a follower's, and their connection.
+type pair struct {
+	t       *testing.T
+	leader  tapes
+	fetcher *Fetcher
+	mu      sync.Mutex
+	conn    *end
+	down    bool
+	dials   int
+}
+
+func newPair(t *testing.T) *pair {
+	p := &pair{t: t, leader: tapes{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	dial := func(context.Context, int32) (Conn, error) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.dials++
+		if p.down {
+			return nil, errRefused
+		}
+		mine, theirs := pipe()
+		p.conn = mine
+		wg.Go(func() { _ = Serve(ctx, theirs, 2, p.leader) })
+		return mine, nil
+	}
+	p.fetcher = NewFetcher(1, dial, func() uint64 { return 5 }, slog.New(slog.DiscardHandler))
+	wg.Go(func() { p.fetcher.Run(ctx) })
+	t.Cleanup(func() { cancel(); wg.Wait() })
+	return p
+}
+
+func (p *pair) cut(down bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down = down
+	if p.conn != nil {
+		_ = p.conn.Close()
+	}
+}
+
+// eventually waits for a condition that messages bring about.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func partitionID(n int) plog.ID { return plog.ID{Topic: [16]byte{7}, Partition: int32(n)} }
+
+// leads makes a leader's tape that a follower's tape copies.
+func (p *pair) leads(n int) (leader, follower *tape) {
+	leader, follower = newTape(1), newTape(2)
+	leader.leads = true
+	p.leader[partitionID(n)] = leader
+	return leader, follower
+}
+
+// A record is on the follower before either disk has synced, and committed
+// only when both have.
+func TestStagedRecordsTravelAndFlushCommits(t *testing.T) {
+	p := newPair(t)
+	leader, follower := p.leads(0)
+	p.fetcher.Add(partitionID(0), follower)
+	leader.append(0, "abc")
+	eventually(t, "copied", func() bool { r, _ := follower.snapshot(); return r == "abc" })
+	leader.sync()
+	if _, hw := leader.snapshot(); hw != 0 {
+		t.Fatalf("committed %d before the follower synced", hw)
+	}
+	follower.sync()
+	eventually(t, "committed", func() bool { _, hw := leader.snapshot(); return hw == 3 })
+	eventually(t, "the follower knows", func() bool { _, hw := follower.snapshot(); return hw == 3 })
+}
+
+func TestManyPartitionsAndReconnects(t *testing.T) {
+	p := newPair(t)
+	const n = 200
+	var leaders, followers []*tape
+	for i := range n {
+		l, f := p.leads(i)
+		leaders, followers = append(leaders, l), append(followers, f)
+	}
+	for i := range n {
+		p.fetcher.Add(partitionID(i), followers[i])
+	}
+	var want string
+	for round := range 5 {
+		s := fmt.Sprintf("round %d ", round)
+		want += s
+		for _, l := range leaders {
+			l.append(0, s)
+		}
+		p.cut(round == 2)
+		for _, l := range leaders {
+			l.sync()
+		}
+		p.cut(false)
+	}
+	for i, f := range followers {
+		eventually(t, fmt.Sprint("copied ", i), func() bool { r, _ := f.snapshot(); return r == want })
+	}
+}
+
+func TestFollowerTruncatesByEpoch(t *testing.T) {
+	p := newPair(t)
+	leader, follower := p.leads(0)
+	leader.append(0, "ab")
+	leader.append(2, "XY")
+	leader.epoch, follower.epoch = 2, 2
+	follower.append(0, "ab")
+	follower.append(1, "lost")
+	p.fetcher.Add(partitionID(0), follower)
+	eventually(t, "repaired", func() bool { r, _ := follower.snapshot(); return r == "abXY" })
+}
+
+func TestFollowerBelowTheStartResets(t *testing.T) {
+	p := newPair(t)
+	leader, follower := p.leads(0)
+	leader.start = 10
+	leader.append(0, "k")
+	p.fetcher.Add(partitionID(0), follower)
+	eventually(t, "reset", func() bool {
+		follower.mu.Lock()
+		defer follower.mu.Unlock()
+		return follower.start == 10 && string(follower.records) == "k"
+	})
+}
+
+// Metadata reaches the two sides at different moments: a refused position is
+// tried again until both agree.
+func TestEpochsThatDisagreeForAWhile(t *testing.T) {
+	p := newPair(t)
+	leader, follower := p.leads(0)
+	follower.epoch = 3
+	leader.append(0, "a")
+	p.fetcher.Add(partitionID(0), follower)
+	time.Sleep(3 * refusedRetry / 2) // let it be refused once, at least
+	if r, _ := follower.snapshot(); r != "" {
+		t.Fatalf("took %q of another epoch", r)
+	}
+	leader.change(func() { leader.epoch = 3 })
+	eventually(t, "copied", func() bool { r, _ := follower.snapshot(); return r == "a" })
+}
+
+func TestRemovedPartitionIsNotCopied(t *testing.T) {
+	p := newPair(t)
+	leader, follower := p.leads(0)
+	other, copied := p.leads(1)
+	p.fetcher.Add(partitionID(0), follower)
+	p.fetcher.Add(partitionID(1), copied)
+	leader.append(0, "a")
+	eventually(t, "copied", func() bool { r, _ := follower.snapshot(); return r == "a" })
+	p.fetcher.Remove(partitionID(0))
+	eventually(t, "the leader forgets", func() bool {
+		leader.mu.Lock()
+		defer leader.mu.Unlock()
+		return len(leader.watchers) == 0
+	})
+	leader.append(0, "b")
+	other.append(0, "c")
+	eventually(t, "the other goes on", func() bool { r, _ := copied.snapshot(); return r == "c" })
+	if r, _ := follower.snapshot(); r != "a" {
+		t.Fatalf("copied %q", r)
+	}
+	if n := p.fetcher.Len(); n != 1 {
+		t.Fatalf("%d partitions", n)
+	}
+}
