@@ -2,14 +2,11 @@ package record
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 )
 
 // scratch holds Validate's decompression buffers between calls.
@@ -46,6 +43,18 @@ func damaged(codec Codec, why any) error {
 	return fmt.Errorf("%w (%s): %v", ErrDecompress, codec, why)
 }
 
+// grow makes room for n more bytes in dst, doubling its capacity but, if n
+// allows, not beyond limit: what is allocated follows what was produced.
+func grow(dst []byte, n, limit int) []byte {
+	need := len(dst) + n
+	if need <= cap(dst) {
+		return dst
+	}
+	out := make([]byte, len(dst), max(need, min(2*cap(dst), limit)))
+	copy(out, dst)
+	return out
+}
+
 type gunzipper struct {
 	src bytes.Reader
 	z   gzip.Reader
@@ -65,9 +74,7 @@ func ungzip(dst, src []byte, limit int) ([]byte, error) {
 	}
 	for {
 		if len(dst) == cap(dst) {
-			// Doubling from a modest guess: memory follows what was produced.
-			more := max(512, len(dst), 4*len(src)-len(dst))
-			dst = slices.Grow(dst, min(more, limit+1-len(dst)))
+			dst = grow(dst, max(1, min(max(512, 4*len(src)), limit+1)-len(dst)), limit+1)
 		}
 		n, err := g.z.Read(dst[len(dst):min(cap(dst), limit+1)])
 		dst = dst[:len(dst)+n]
@@ -79,45 +86,5 @@ func ungzip(dst, src []byte, limit int) ([]byte, error) {
 		case err != nil:
 			return nil, damaged(CodecGzip, err)
 		}
-	}
-}
-
-// maxZstdWindow is the window of the highest level without long-distance
-// matching. It costs no memory: frames are decoded into the output.
-const maxZstdWindow = 128 << 20
-
-var unzstders = sync.Pool{New: func() any {
-	d, err := zstd.NewReader(nil,
-		zstd.WithDecoderConcurrency(1),
-		zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(maxZstdWindow),
-		zstd.WithDecodeAllCapLimit(true))
-	if err != nil {
-		panic("record: zstd options: " + err.Error()) // constants above
-	}
-	return d
-}}
-
-func unzstd(dst, src []byte, limit int) ([]byte, error) {
-	d := unzstders.Get().(*zstd.Decoder)
-	defer unzstders.Put(d)
-	// The decoder never grows its output, it fails when that is full. So the
-	// frame's claim of a size isn't trusted: room grows as it proves needed.
-	room := max(4*len(src), 4096, cap(dst))
-	for {
-		room = min(room, limit)
-		if cap(dst) < room {
-			dst = make([]byte, 0, room)
-		}
-		out, err := d.DecodeAll(src, dst[:0:room])
-		switch {
-		case err == nil:
-			return out, nil
-		case !errors.Is(err, zstd.ErrDecoderSizeExceeded):
-			return nil, damaged(CodecZstd, err)
-		case room == limit:
-			return nil, tooLarge(limit)
-		}
-		room *= 4
 	}
 }

@@ -111,10 +111,10 @@ func (f *lz4Frame) block(dst, src []byte, stored bool, limit int) ([]byte, error
 		if len(src) > left {
 			return nil, tooLarge(limit)
 		}
-		return append(dst, src...), nil
+		return append(grow(dst, len(src), limit), src...), nil
 	}
 	room := min(f.maxBlock, maxLZ4Ratio*len(src), left)
-	dst = slices.Grow(dst, room)
+	dst = grow(dst, room, limit)
 	start := len(dst)
 	var history []byte
 	if f.flags&lz4Independent == 0 {

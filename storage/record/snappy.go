@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"slices"
 )
 
 // Snappy comes raw, one block, from librdkafka and franz-go, and framed by the
@@ -59,7 +58,7 @@ func unsnappyBlock(dst, src []byte, limit int) ([]byte, error) {
 		return nil, tooLarge(limit)
 	}
 	start := len(dst)
-	dst = slices.Grow(dst, int(size))[:start+int(size)]
+	dst = grow(dst, int(size), limit)[:start+int(size)]
 	if !snappyDecode(dst[start:], src[n:]) {
 		return nil, damaged(CodecSnappy, errSnappyBlock)
 	}
