@@ -58,8 +58,8 @@ type Node struct {
 // Cluster is how the node finds others. With neither field set it is the only
 // voter.
 type Cluster struct {
-	Peers []string `name:"peers" env:"CHRONIK_PEERS" placeholder:"ID@HOST:PORT" help:"First start of a static quorum; the same list on every node."`
-	Join  string   `name:"join" env:"CHRONIK_JOIN" placeholder:"HOST:PORT" help:"Peer address of a running cluster to enter."`
+	Peers []string `name:"peers" env:"CHRONIK_PEERS" placeholder:"ID@HOST:PORT" help:"First start of a static quorum; reserved, this version runs one node."`
+	Join  string   `name:"join" env:"CHRONIK_JOIN" placeholder:"HOST:PORT" help:"Peer address of a running cluster to enter; reserved, this version runs one node."`
 }
 
 // Topics is what topics get that do not say otherwise.
