@@ -1,141 +1,174 @@
 // Package server is the broker: the façade that the HTTP and Kafka adapters
-// stand on.
+// stand on. It joins the metadata that the cluster agrees on (raft) with the
+// partitions that this node holds (replica, over one plog.Store).
+//
+// # Life
+//
+//	b := server.New(options)                    // knows nothing yet
+//	node, err := raft.Open(ctx, raft.Options{OnApply: b.Applied, …})
+//	err = b.Start(ctx, node, store)             // registered, caught up, serving
+//	…
+//	b.Drain()                                   // streams end, readiness is gone
+//	err = b.Close(ctx)                          // replicas synced and closed
+//
+// # Metadata
+//
+// The metadata image is changed by the raft loop, which must never wait. It
+// tells the broker what was touched (Applied); one goroutine, the reconciler,
+// reads the touched topics from the image and updates the directory that
+// requests are served from. A change that was made through this node is
+// answered when the directory shows it.
+//
+// # Partitions
+//
+// A partition costs some 200 bytes until it is first used: its log and its
+// replica are opened by the first request that wants them. What the metadata
+// says of it reaches an open replica at once. Deleting a topic closes its
+// replicas and removes their logs.
+//
+// # Errors
+//
+// See errors.go. What a partition can't know (where the leader is, why it was
+// closed) is added on the way out; everything else passes wrapped.
 package server
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
 
-	"github.com/chroniklog/chronik/server/partition"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/chroniklog/chronik/raft"
+	"github.com/chroniklog/chronik/raft/meta"
 	"github.com/chroniklog/chronik/server/replica"
+	"github.com/chroniklog/chronik/server/telemetry"
+	"github.com/chroniklog/chronik/storage/plog"
 )
 
-// Broker joins the metadata image and this node's replicas.
+// Metadata is what the broker asks of the metadata log; *raft.Node is one.
+type Metadata interface {
+	// Propose waits until the command is applied here.
+	Propose(ctx context.Context, cmd meta.Command) (meta.Result, error)
+	// View reads the image under its read lock.
+	View(func(*meta.Image))
+	Status() raft.Status
+	// Ready is closed once a leader is known and the image has caught up.
+	Ready() <-chan struct{}
+}
+
+// Options configure a Broker. Node, Now, Logger and Metrics are required.
+type Options struct {
+	Node NodeID
+	// Incarnation is random, made anew by each start of the process;
+	// Directory by each creation of the data directory.
+	Incarnation, Directory [16]byte
+	// HTTP, Kafka and Peer are the advertised addresses, host:port.
+	HTTP, Kafka, Peer string
+
+	Now     func() time.Time
+	Logger  *slog.Logger
+	Metrics *telemetry.Metrics
+	Tracer  trace.Tracer // nil: no spans
+
+	// AutoCreate lets ResolveTopic create topics.
+	AutoCreate bool
+	// Partitions, Replication and MinInsync are the defaults of new topics.
+	// Replication 0 is min(3, members); MinInsync 0 follows the replication.
+	Partitions  int32
+	Replication int16
+	MinInsync   int16
+	// MaxPartitions bounds the partitions of all topics together.
+	MaxPartitions int
+	// MaxBatchRecords and MaxDecompressed bound one batch.
+	MaxBatchRecords, MaxDecompressed int
+}
+
+// Broker is one node's view of the cluster and its own partitions. Its methods
+// may be called concurrently once Start has returned.
 type Broker struct {
-	draining chan struct{}
+	o        Options
+	meta     Metadata
+	store    *plog.Store
+	dir      *directory
+	appends  *telemetry.Appends
+	counters counters
+	pids     pidBlock
+	names    producerNames
+	touched  touched
+
+	ctx       context.Context // ends with Close
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup // reconciler, reaper
+	draining  chan struct{}
+	drainOnce sync.Once
+	reap      reapQueue
+	builders  *replica.Builders
 }
 
-// CreateTopic makes a topic and waits until it is visible here and led.
-func (b *Broker) CreateTopic(ctx context.Context, spec TopicSpec) (Topic, error) {
-	return Topic{}, ErrUnavailable
+// counters are the metrics of the append path, resolved once.
+type counters struct {
+	records, recordBytes, batchRecords, batchBytes prometheus.Counter
 }
 
-// EnsureTopic is CreateTopic that returns the topic that has the name already.
-func (b *Broker) EnsureTopic(ctx context.Context, spec TopicSpec) (t Topic, created bool, err error) {
-	return Topic{}, false, ErrUnavailable
+// New makes a broker that serves nothing yet.
+func New(o Options) *Broker {
+	ctx, cancel := context.WithCancel(context.Background())
+	m := o.Metrics
+	return &Broker{
+		o: o, dir: newDirectory(), appends: telemetry.NewAppends(o.Tracer), ctx: ctx, cancel: cancel,
+		counters: counters{
+			records: m.Records.WithLabelValues("record"), recordBytes: m.Bytes.WithLabelValues("record"),
+			batchRecords: m.Records.WithLabelValues("batch"), batchBytes: m.Bytes.WithLabelValues("batch"),
+		},
+		draining: make(chan struct{}), touched: newTouched(), reap: newReapQueue(), names: newProducerNames(),
+		builders: new(replica.Builders),
+	}
 }
 
-// DeleteTopic removes a topic and its logs.
-func (b *Broker) DeleteTopic(ctx context.Context, name string) error { return ErrUnavailable }
-
-// AlterConfigs merges configs; a nil value means back to the default.
-func (b *Broker) AlterConfigs(ctx context.Context, name string, configs map[string]*string) (Topic, error) {
-	return Topic{}, ErrUnavailable
+// Start waits until the metadata has caught up, registers this process (which
+// gives every partition that the node led a new epoch, so that nothing of the
+// last process's unsynced tail is continued), and begins to serve.
+func (b *Broker) Start(ctx context.Context, m Metadata, store *plog.Store) error {
+	b.meta, b.store = m, store
+	select {
+	case <-m.Ready():
+	case <-ctx.Done():
+		return fmt.Errorf("start broker: %w: %w", ErrUnavailable, context.Cause(ctx))
+	}
+	if err := b.register(ctx); err != nil {
+		return fmt.Errorf("start broker: %w", err)
+	}
+	b.o.Logger.Info("initializing partition metadata")
+	b.reconcileAll()
+	if err := b.adoptLogs(ctx); err != nil {
+		return fmt.Errorf("start broker: %w", err)
+	}
+	b.wg.Go(b.reconciler)
+	b.wg.Go(b.reaper)
+	return nil
 }
 
-// AddPartitions raises the partition count to total.
-func (b *Broker) AddPartitions(ctx context.Context, name string, total int32, force bool) (Topic, error) {
-	return Topic{}, ErrUnavailable
-}
+// Drain begins the shutdown: Draining is closed, waiting reads return, streams
+// end. Requests are still served.
+func (b *Broker) Drain() { b.drainOnce.Do(func() { close(b.draining) }) }
 
-// Topic finds a topic by name.
-func (b *Broker) Topic(name string) (Topic, error) { return Topic{}, ErrUnknownTopic }
-
-// TopicByID finds a topic by its UUID.
-func (b *Broker) TopicByID(id TopicID) (Topic, error) { return Topic{}, ErrUnknownTopic }
-
-// Topics lists topics by name, after the given name.
-func (b *Broker) Topics(prefix, after string, limit int) (list []Topic, more bool) { return nil, false }
-
-// DescribeConfigs lists every config of a topic with its effective value.
-func (b *Broker) DescribeConfigs(t Topic) []ConfigEntry { return nil }
-
-// TopicLimits tells what a topic accepts.
-func (b *Broker) TopicLimits(t Topic) TopicLimits { return TopicLimits{} }
-
-// Partitions describes every partition of a topic.
-func (b *Broker) Partitions(ctx context.Context, topic string) ([]PartitionInfo, error) {
-	return nil, ErrUnavailable
-}
-
-// Partition describes one partition.
-func (b *Broker) Partition(ctx context.Context, topic string, p int32) (PartitionInfo, error) {
-	return PartitionInfo{}, ErrUnavailable
-}
-
-// ResolveTopic is Topic for producers: it creates the topic if autoCreate and
-// the broker's configuration allow it.
-func (b *Broker) ResolveTopic(ctx context.Context, name string, autoCreate bool) (Topic, error) {
-	return Topic{}, ErrUnavailable
-}
-
-// ChoosePartition picks the partition of a record without explicit partition.
-func (b *Broker) ChoosePartition(t Topic, key []byte, idempotencyKey string) int32 { return 0 }
-
-// BeginRecord starts the append of one record.
-func (b *Broker) BeginRecord(ctx context.Context, topic string, p int32,
-	r partition.RecordAppend,
-) (*replica.Pending, error) {
-	return nil, ErrUnavailable
-}
-
-// BeginBatch starts the append of one record batch.
-func (b *Broker) BeginBatch(ctx context.Context, topic string, p int32,
-	r partition.BatchAppend,
-) (*replica.Pending, error) {
-	return nil, ErrUnavailable
-}
-
-// Read returns whole batches, waiting up to req.Wait while there are none.
-func (b *Broker) Read(ctx context.Context, req ReadRequest) (ReadResult, error) {
-	return ReadResult{}, ErrUnavailable
-}
-
-// Offsets tells a partition's offsets.
-func (b *Broker) Offsets(ctx context.Context, topic string, p int32) (partition.Offsets, error) {
-	return partition.Offsets{}, ErrUnavailable
-}
-
-// OffsetForTime finds the first record at or after ts (Unix milliseconds).
-func (b *Broker) OffsetForTime(ctx context.Context, topic string, p int32, ts int64,
-) (offset, timestamp int64, ok bool, err error) {
-	return 0, 0, false, ErrUnavailable
-}
-
-// Subscribe signals ch when the partition's watermark, leadership or start
-// changes.
-func (b *Broker) Subscribe(topic string, p int32, ch chan<- struct{}) (cancel func(), err error) {
-	return nil, ErrUnavailable
-}
-
-// Trim deletes records below before.
-func (b *Broker) Trim(ctx context.Context, topic string, p int32, before int64) (logStart int64, err error) {
-	return 0, ErrUnavailable
-}
-
-// SetFence sets the partition's fence token.
-func (b *Broker) SetFence(ctx context.Context, topic string, p int32, token string, expect *string,
-) (offset int64, err error) {
-	return 0, ErrUnavailable
-}
-
-// KeyOffset finds a key's last offset in a compacted topic.
-func (b *Broker) KeyOffset(ctx context.Context, topic string, p int32, key []byte,
-) (offset int64, live bool, err error) {
-	return 0, false, ErrUnavailable
-}
-
-// ProducerID maps an HTTP Producer-Id name to a producer id.
-func (b *Broker) ProducerID(ctx context.Context, name string) (id int64, err error) {
-	return 0, ErrUnavailable
-}
-
-// AllocateProducerID gives a new producer id (Kafka's InitProducerId).
-func (b *Broker) AllocateProducerID(ctx context.Context) (id int64, epoch int16, err error) {
-	return 0, 0, ErrUnavailable
-}
-
-// Cluster describes the cluster as this node knows it.
-func (b *Broker) Cluster() ClusterInfo { return ClusterInfo{} }
-
-// Draining is closed when the node begins to shut down.
+// Draining is closed when the node begins to shut down: streams must end with
+// an "end" event so that their clients go elsewhere.
 func (b *Broker) Draining() <-chan struct{} { return b.draining }
+
+// Close ends the background work and closes every replica: what was accepted
+// is synced, what can't be answered any more fails. The store and the metadata
+// log stay open. When ctx ends first the rest is abandoned, which loses
+// nothing that was acknowledged.
+func (b *Broker) Close(ctx context.Context) error {
+	b.Drain()
+	b.cancel()
+	b.wg.Wait()
+	err := b.closeReplicas(ctx)
+	b.appends.Wait()
+	return err
+}

@@ -27,15 +27,15 @@ const (
 // webServer is one HTTP listener: HTTP/1.1 and, without TLS, HTTP/2 by prior
 // knowledge on the same port.
 type webServer struct {
-	name     string
 	listener net.Listener
 	server   *http.Server
-	done     chan error // Serve's end
+	conns    *connCounter
+	done     chan error // Serve's end; nil before serve
 }
 
-// listen binds addr and begins to serve h there. conns bounds the connections
-// held at once; more wait in the kernel's backlog.
-func listen(name, addr string, h http.Handler, conns *connCounter, log *slog.Logger) (*webServer, error) {
+// bindWeb takes the address. Clients that connect before serve wait in the
+// kernel's backlog.
+func bindWeb(name, addr string, conns *connCounter, log *slog.Logger) (*webServer, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
@@ -43,25 +43,30 @@ func listen(name, addr string, h http.Handler, conns *connCounter, log *slog.Log
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	w := &webServer{
-		name: name, listener: l, done: make(chan error, 1),
+	return &webServer{
+		listener: l, conns: conns,
 		server: &http.Server{
-			Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+			ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
 			MaxHeaderBytes: maxHeaderBytes, Protocols: protocols,
 			HTTP2: &http.HTTP2Config{
 				MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter, PingTimeout: pingTimeout,
 			},
 			ErrorLog: slog.NewLogLogger(log.With("listener", name).Handler(), slog.LevelDebug),
 		},
-	}
+	}, nil
+}
+
+// serve begins to answer with h.
+func (w *webServer) serve(h http.Handler) {
+	w.server.Handler = h
+	w.done = make(chan error, 1)
 	go func() {
-		err := w.server.Serve(conns.limit(l))
+		err := w.server.Serve(w.conns.limit(w.listener))
 		if errors.Is(err, http.ErrServerClosed) {
 			err = nil
 		}
 		w.done <- err
 	}()
-	return w, nil
 }
 
 // addr is the address that was bound.
@@ -78,7 +83,12 @@ func (w *webServer) shutdown(ctx context.Context) error {
 }
 
 // close cuts every connection.
-func (w *webServer) close() error { return errors.Join(w.server.Close(), <-w.done) }
+func (w *webServer) close() error {
+	if w.done == nil {
+		return w.listener.Close()
+	}
+	return errors.Join(w.server.Close(), <-w.done)
+}
 
 // connCounter bounds and counts connections over all listeners.
 type connCounter struct {
@@ -88,6 +98,14 @@ type connCounter struct {
 	held  prometheus.Counter
 }
 
+// maxOpsConns bounds the connections of the ops listener, which must stay
+// reachable when the API's are used up.
+const maxOpsConns = 256
+
+// newOpsConnCounter counts for nobody.
+func newOpsConnCounter() *connCounter { return newConnCounter(maxOpsConns, prometheus.NewRegistry()) }
+
+// newConnCounter bounds connections to limit and registers what it counts.
 func newConnCounter(limit int, r prometheus.Registerer) *connCounter {
 	c := &connCounter{
 		slots: make(chan struct{}, limit),

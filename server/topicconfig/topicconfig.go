@@ -103,6 +103,12 @@ func CheckOne(name, value string) error {
 	return d.check(value)
 }
 
+// CheckName judges a name alone.
+func CheckName(name string) error {
+	_, err := lookup(name)
+	return err
+}
+
 // Parse returns the effective values of a topic with the given stored configs
 // and replication factor.
 func Parse(configs map[string]string, replicas int32) (Values, error) {

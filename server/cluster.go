@@ -1,0 +1,106 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/chroniklog/chronik/raft"
+	"github.com/chroniklog/chronik/raft/meta"
+	"github.com/chroniklog/chronik/server/telemetry"
+)
+
+// register announces this process to the cluster. The command visits every
+// partition that the node led, which may take several rounds.
+func (b *Broker) register(ctx context.Context) error {
+	for {
+		res, err := b.propose(ctx, &meta.RegisterBroker{
+			ID: b.o.Node, Incarnation: b.o.Incarnation, Directory: b.o.Directory,
+			HTTP: b.o.HTTP, Kafka: b.o.Kafka, Peer: b.o.Peer,
+		})
+		if err != nil {
+			return fmt.Errorf("register broker: %w", err)
+		}
+		if !res.More {
+			return nil
+		}
+	}
+}
+
+// propose sends a command to the metadata log and waits until it is applied
+// here. Refusals and the log's own errors come back as this package's
+// sentinels where it has one, with the cause.
+func (b *Broker) propose(ctx context.Context, cmd meta.Command) (meta.Result, error) {
+	res, err := b.meta.Propose(ctx, cmd)
+	if err == nil {
+		err = res.Err()
+	}
+	switch {
+	case err == nil:
+		return res, nil
+	case errors.Is(err, raft.ErrOutcomeUnknown):
+		return res, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	case errors.Is(err, raft.ErrNotController), errors.Is(err, raft.ErrNoController):
+		return res, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case errors.Is(err, meta.ErrTopicExists):
+		return res, fmt.Errorf("%w: %w", ErrTopicExists, err)
+	case errors.Is(err, meta.ErrUnknownTopic):
+		return res, fmt.Errorf("%w: %w", ErrUnknownTopic, err)
+	case errors.Is(err, meta.ErrNotEnoughBrokers):
+		return res, fmt.Errorf("%w: %w", ErrNotEnoughBrokers, err)
+	}
+	return res, err
+}
+
+// nodeAddress is where a node's HTTP API is reached; empty if unknown.
+func (b *Broker) nodeAddress(id NodeID) (addr string) {
+	b.meta.View(func(img *meta.Image) {
+		if n, ok := img.Broker(id); ok {
+			addr = n.HTTP
+		}
+	})
+	return addr
+}
+
+// Cluster describes the cluster as this node knows it.
+func (b *Broker) Cluster() ClusterInfo {
+	status := b.meta.Status()
+	info := ClusterInfo{
+		NodeID: b.o.Node, Controller: status.Leader, RaftTerm: status.Term,
+		RaftCommit: status.Commit, RaftApplied: status.Applied,
+	}
+	b.meta.View(func(img *meta.Image) {
+		info.ClusterID = img.ClusterID()
+		info.OfflinePartitions, info.UnderReplicatedPartitions = img.Health()
+		for _, n := range img.Brokers() {
+			info.Nodes = append(info.Nodes, NodeInfo{
+				ID: n.ID, HTTP: n.HTTP, Kafka: n.Kafka, Peer: n.Peer, Alive: n.Live(), Draining: n.Draining,
+			})
+		}
+	})
+	info.Topics, info.Partitions = b.counts()
+	return info
+}
+
+// counts are the topics and partitions of the cluster.
+func (b *Broker) counts() (topics, partitions int) {
+	b.meta.View(func(img *meta.Image) { topics, partitions = img.Counts() })
+	return topics, partitions
+}
+
+// State is what a metrics scrape shows of the broker.
+func (b *Broker) State() telemetry.State {
+	status := b.meta.Status()
+	free, reserve := b.store.Free()
+	s := telemetry.State{
+		RaftTerm: status.Term, RaftCommit: status.Commit, RaftApplied: status.Applied,
+		Controller: status.Leader == b.o.Node,
+		DiskFree:   free, DiskReserve: reserve, DiskFull: b.store.DiskFull(),
+	}
+	s.Topics, s.Partitions = b.counts()
+	b.meta.View(func(img *meta.Image) { s.OfflinePartitions, s.UnderReplicated = img.Health() })
+	for _, e := range b.dir.all() {
+		s.Led += len(e.led)
+	}
+	return s
+}

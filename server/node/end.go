@@ -1,0 +1,94 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/chroniklog/chronik/server/config"
+)
+
+// Run starts a node, waits until ctx ends, and shuts it down within the
+// configured time. It returns nil when everything ended in good order. Unless
+// o.Fatal is set, an error that leaves the disk or the metadata in doubt exits
+// the process with code 1 at once.
+func Run(ctx context.Context, cfg config.Config, o Options) error {
+	if o.Fatal == nil {
+		o.Fatal = func(error) { os.Exit(1) } // fail has logged it
+	}
+	n, err := Start(ctx, cfg, o)
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	n.log.Info("shutting down", "timeout", cfg.ShutdownTimeout.String())
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.ShutdownTimeout)
+	defer cancel()
+	if err := n.Shutdown(end); err != nil {
+		return err
+	}
+	n.log.Info("stopped")
+	return nil
+}
+
+// Shutdown ends the node in good order. When ctx ends first, connections are
+// cut and what is left is abandoned: that loses nothing that was acknowledged.
+func (n *Node) Shutdown(ctx context.Context) error {
+	n.ready.Store(false)
+	n.broker.Drain()
+	var errs []error
+	note := func(what string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", what, err))
+		}
+	}
+	note("http", n.web.shutdown(ctx))
+	note("broker", n.broker.Close(ctx))
+	note("logs", n.store.Close(ctx))
+	note("metadata", n.raft.Close())
+	note("traces", n.tracing.Shutdown(ctx))
+	if n.ops != nil {
+		note("ops", n.ops.shutdown(ctx)) // last: probes and scrapes see the end
+	}
+	note("data directory", n.dir.close())
+	return errors.Join(errs...)
+}
+
+// fail is told of what the node can't survive. Nothing is acknowledged from
+// here on; Fatal ends the process.
+func (n *Node) fail(err error) {
+	if n.fatal.Swap(true) {
+		return
+	}
+	n.log.Error("the node can't go on", "error", err)
+	n.o.Fatal(err)
+}
+
+// abandon closes what a failed start left open.
+func (n *Node) abandon() error {
+	ctx, cancel := context.WithTimeout(context.Background(), n.cfg.ShutdownTimeout)
+	defer cancel()
+	var errs []error
+	for _, w := range []*webServer{n.web, n.ops} {
+		if w != nil {
+			errs = append(errs, w.close())
+		}
+	}
+	if n.broker != nil {
+		errs = append(errs, n.broker.Close(ctx))
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close(ctx))
+	}
+	if n.raft != nil {
+		errs = append(errs, n.raft.Close())
+	}
+	if n.tracing != nil {
+		errs = append(errs, n.tracing.Shutdown(ctx))
+	}
+	if n.dir != nil {
+		errs = append(errs, n.dir.close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,186 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/server/replica"
+	"github.com/chroniklog/chronik/server/telemetry"
+	"github.com/chroniklog/chronik/storage/record"
+)
+
+// stickiness is how many records without a key go to one partition before the
+// next one's turn: enough to be packed into few batches, few enough to spread.
+const stickiness = 64
+
+// ResolveTopic is Topic for producers: with autoCreate, and if the node is
+// configured to, it creates a topic that does not exist. Two producers that
+// meet a new name at once get the same topic.
+func (b *Broker) ResolveTopic(ctx context.Context, name string, autoCreate bool) (Topic, error) {
+	e, err := b.dir.topic(name)
+	if err == nil {
+		return e.topic, nil
+	}
+	if bad := CheckTopicName(name); bad != nil {
+		return Topic{}, bad
+	}
+	if !autoCreate || !b.o.AutoCreate || ReservedTopic(name) {
+		return Topic{}, err
+	}
+	t, _, err := b.EnsureTopic(ctx, TopicSpec{Name: name})
+	return t, err
+}
+
+// ChoosePartition picks the partition of a record that names none: by the key
+// as Kafka's Java client does (murmur2), else by the hash of the
+// Idempotency-Key, so that a retry through any node meets the first attempt,
+// else one that this node leads, the same for a while.
+func (b *Broker) ChoosePartition(t Topic, key []byte, idempotencyKey string) int32 {
+	switch {
+	case t.Partitions <= 1:
+		return 0
+	case key != nil:
+		return record.PartitionForKey(key, t.Partitions)
+	case idempotencyKey != "":
+		return record.PartitionForKey([]byte(idempotencyKey), t.Partitions)
+	}
+	e := b.dir.id(t.ID)
+	if e == nil { // deleted since: the append will say so
+		return 0
+	}
+	turn := (e.sticky.Add(1) - 1) / stickiness
+	if len(e.led) > 0 {
+		return e.led[turn%uint32(len(e.led))]
+	}
+	return int32(turn % uint32(len(e.parts)))
+}
+
+// BeginRecord appends one record in memory and returns what to wait on. Errors
+// that are known now are returned now: nothing was applied.
+func (b *Broker) BeginRecord(ctx context.Context, topic string, p int32, r partition.RecordAppend,
+) (*replica.Pending, error) {
+	e, part, err := b.dir.part(topic, p)
+	if err != nil {
+		return nil, err
+	}
+	if r.Timestamp >= 0 {
+		if err := b.checkTime(e, r.Timestamp, r.Timestamp); err != nil {
+			return nil, err
+		}
+	}
+	rep, err := b.replicaOf(e, part)
+	if err != nil {
+		return nil, err
+	}
+	span := b.appends.Start(ctx, topic, p, 1)
+	if span != nil {
+		ctx = span.Context()
+	}
+	r.Headers = telemetry.InjectHeaders(ctx, r.Headers)
+	pending, err := rep.BeginRecord(r)
+	if err != nil {
+		return nil, b.refused(span, e, p, err)
+	}
+	b.counters.records.Inc()
+	b.counters.recordBytes.Add(float64(len(r.Key) + len(r.Value)))
+	follow(span, pending)
+	return pending, nil
+}
+
+// BeginBatch appends one record batch in memory and returns what to wait on.
+// Errors that are known now are returned now: nothing was applied.
+func (b *Broker) BeginBatch(ctx context.Context, topic string, p int32, r partition.BatchAppend,
+) (*replica.Pending, error) {
+	e, part, err := b.dir.part(topic, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.checkTime(e, r.Header.BaseTimestamp, r.Header.MaxTimestamp); err != nil {
+		return nil, err
+	}
+	rep, err := b.replicaOf(e, part)
+	if err != nil {
+		return nil, err
+	}
+	size := len(r.Batch)
+	span := b.appends.Start(ctx, topic, p, r.Header.Count)
+	pending, err := rep.BeginBatch(r)
+	if err != nil {
+		return nil, b.refused(span, e, p, err)
+	}
+	b.counters.batchRecords.Add(float64(r.Header.Count))
+	b.counters.batchBytes.Add(float64(size))
+	follow(span, pending)
+	return pending, nil
+}
+
+// SetFence sets a partition's fence token: appends that carry another one are
+// refused from then on. With expect, only if that is the token now.
+func (b *Broker) SetFence(ctx context.Context, topic string, p int32, token string, expect *string,
+) (offset int64, err error) {
+	e, rep, err := b.open(topic, p)
+	if err != nil {
+		return 0, err
+	}
+	offset, err = rep.SetFence(ctx, token, expect)
+	if err != nil {
+		return 0, b.explain(e, p, fmt.Errorf("set fence of %s/%d: %w", topic, p, err))
+	}
+	return offset, nil
+}
+
+// Trim removes the records below before and returns the log's new start. It is
+// durable when it returns.
+func (b *Broker) Trim(ctx context.Context, topic string, p int32, before int64) (logStart int64, err error) {
+	e, rep, err := b.open(topic, p)
+	if err != nil {
+		return 0, err
+	}
+	logStart, err = rep.Trim(ctx, before)
+	if err != nil {
+		return 0, b.explain(e, p, fmt.Errorf("trim %s/%d: %w", topic, p, err))
+	}
+	return logStart, nil
+}
+
+// checkTime judges the clients' timestamps by message.timestamp.before.max.ms
+// and after.max.ms (KIP-937); the broker's own clock needs no judge.
+func (b *Broker) checkTime(e *entry, first, last int64) error {
+	v := &e.values
+	if v.LogAppendTime {
+		return nil
+	}
+	now := b.o.Now().UnixMilli()
+	if late := last - now; late > v.TimestampAfter.Milliseconds() {
+		return fmt.Errorf("%w: timestamp %d is %d ms ahead of the broker's clock; message.timestamp.after.max.ms is %d",
+			partition.ErrInvalidAppend, last, late, v.TimestampAfter.Milliseconds())
+	}
+	if early := now - first; early > v.TimestampBefore.Milliseconds() {
+		return fmt.Errorf("%w: timestamp %d is %d ms behind the broker's clock; message.timestamp.before.max.ms is %d",
+			partition.ErrInvalidAppend, first, early, v.TimestampBefore.Milliseconds())
+	}
+	return nil
+}
+
+// refused explains and counts an append that did not begin.
+func (b *Broker) refused(span *telemetry.Append, e *entry, p int32, err error) error {
+	switch {
+	case errors.Is(err, partition.ErrThrottled):
+		b.o.Metrics.Rejected.WithLabelValues("throttled").Inc()
+	case errors.Is(err, partition.ErrDiskFull):
+		b.o.Metrics.Rejected.WithLabelValues("disk_full").Inc()
+	}
+	err = b.explain(e, p, fmt.Errorf("append %s/%d: %w", e.topic.Name, p, err))
+	if span != nil {
+		span.Fail(err)
+	}
+	return err
+}
+
+func follow(span *telemetry.Append, pending *replica.Pending) {
+	if span != nil {
+		span.Follow(pending)
+	}
+}

@@ -1,0 +1,371 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+
+	"github.com/chroniklog/chronik/raft/meta"
+	"github.com/chroniklog/chronik/server/topicconfig"
+)
+
+// maxListed bounds one page of Topics.
+const maxListed = 10_000
+
+// CreateTopic makes a topic and returns when it is visible on this node and
+// every partition has a leader. With spec.ValidateOnly it only judges.
+func (b *Broker) CreateTopic(ctx context.Context, spec TopicSpec) (Topic, error) {
+	if err := checkClientName(spec.Name); err != nil {
+		return Topic{}, err
+	}
+	t, err := b.createTopic(ctx, spec, false)
+	if err != nil {
+		return Topic{}, fmt.Errorf("create topic %q: %w", spec.Name, err)
+	}
+	return t, nil
+}
+
+// EnsureTopic is CreateTopic, except that a topic which has the name already
+// is returned as it is, with created false.
+func (b *Broker) EnsureTopic(ctx context.Context, spec TopicSpec) (t Topic, created bool, err error) {
+	if e, err := b.dir.topic(spec.Name); err == nil {
+		return e.topic, false, nil
+	}
+	t, err = b.CreateTopic(ctx, spec)
+	if !errors.Is(err, ErrTopicExists) {
+		return t, err == nil, err
+	}
+	// Somebody was faster, perhaps through another node: wait until it shows.
+	if err := b.awaitLed(ctx, func() *entry { e, _ := b.dir.topic(spec.Name); return e }); err != nil {
+		return Topic{}, false, fmt.Errorf("create topic %q: %w", spec.Name, err)
+	}
+	t, err = b.Topic(spec.Name)
+	return t, false, err
+}
+
+func (b *Broker) createTopic(ctx context.Context, spec TopicSpec, internal bool) (Topic, error) {
+	if _, err := b.dir.topic(spec.Name); err == nil {
+		return Topic{}, ErrTopicExists
+	}
+	assignment, err := b.assign(spec)
+	if err != nil {
+		return Topic{}, err
+	}
+	rf := int32(len(assignment[0]))
+	if err := topicconfig.Check(spec.Configs, rf); err != nil {
+		return Topic{}, err
+	}
+	cmd := &meta.CreateTopic{
+		ID: newTopicID(), Name: spec.Name, Configs: maps.Clone(spec.Configs), Assignments: assignment,
+		RFExplicit: spec.ReplicationFactor > 0 || len(spec.Assignment) > 0, Internal: internal,
+	}
+	if spec.ValidateOnly {
+		return Topic{
+			Name: spec.Name, Partitions: int32(len(assignment)), ReplicationFactor: int16(rf), Configs: cmd.Configs,
+		}, nil
+	}
+	if _, err := b.propose(ctx, cmd); err != nil {
+		return Topic{}, err
+	}
+	if err := b.awaitLed(ctx, func() *entry { return b.dir.id(cmd.ID) }); err != nil {
+		return Topic{}, err
+	}
+	return b.TopicByID(cmd.ID)
+}
+
+// assign decides how many partitions a topic gets and where they live.
+func (b *Broker) assign(spec TopicSpec) ([][]NodeID, error) {
+	n := spec.Partitions
+	if n == 0 {
+		n = b.o.Partitions
+	}
+	if len(spec.Assignment) > 0 {
+		if spec.Partitions > 0 && int(spec.Partitions) != len(spec.Assignment) {
+			return nil, fmt.Errorf("%w: %d partitions, but the assignment has %d",
+				ErrInvalidPartitions, spec.Partitions, len(spec.Assignment))
+		}
+		n = int32(len(spec.Assignment))
+	}
+	if err := b.checkPartitions(0, n); err != nil {
+		return nil, err
+	}
+	brokers := b.registered()
+	if len(spec.Assignment) > 0 {
+		return spec.Assignment, checkAssignment(spec.Assignment, brokers)
+	}
+	rf := int(spec.ReplicationFactor)
+	if rf == 0 {
+		rf = int(b.o.Replication)
+	}
+	if rf == 0 {
+		rf = min(3, len(brokers))
+	}
+	if rf < 0 || rf > meta.MaxReplicas {
+		return nil, fmt.Errorf("%w: %d: want 1 to %d", ErrInvalidReplication, rf, meta.MaxReplicas)
+	}
+	return b.place(n, rf)
+}
+
+// place chooses replicas for n new partitions. Brokers that are registered but
+// away count: one that restarts is not passed over.
+func (b *Broker) place(n int32, rf int) (assignment [][]NodeID, err error) {
+	b.meta.View(func(img *meta.Image) { assignment, err = meta.Assign(img, int(n), max(rf, 1)) })
+	if errors.Is(err, meta.ErrNotEnoughBrokers) {
+		err = fmt.Errorf("%w: %w", ErrNotEnoughBrokers, err)
+	}
+	return assignment, err
+}
+
+// checkPartitions judges growing a topic from one number of partitions to
+// another.
+func (b *Broker) checkPartitions(from, to int32) error {
+	switch {
+	case to < 1 || to > meta.MaxPartitions:
+		return fmt.Errorf("%w: %d: want 1 to %d", ErrInvalidPartitions, to, meta.MaxPartitions)
+	case to < from:
+		return fmt.Errorf("%w: the topic has %d, which can't be lowered to %d", ErrInvalidPartitions, from, to)
+	}
+	if _, total := b.counts(); b.o.MaxPartitions > 0 && total+int(to-from) > b.o.MaxPartitions {
+		return fmt.Errorf("%w: %d more would exceed --max-partitions=%d (there are %d)",
+			ErrInvalidPartitions, to-from, b.o.MaxPartitions, total)
+	}
+	return nil
+}
+
+// registered are the brokers of the cluster.
+func (b *Broker) registered() (ids []NodeID) {
+	b.meta.View(func(img *meta.Image) {
+		for _, n := range img.Brokers() {
+			ids = append(ids, n.ID)
+		}
+	})
+	return ids
+}
+
+// awaitLed waits until find finds a topic whose partitions all have leaders.
+func (b *Broker) awaitLed(ctx context.Context, find func() *entry) error {
+	err := b.dir.await(ctx, func() bool {
+		e := find()
+		if e == nil {
+			return false
+		}
+		for _, p := range e.parts {
+			if p.state.Load().Leader == 0 {
+				return false
+			}
+		}
+		return true
+	})
+	if err != nil {
+		return fmt.Errorf("%w: the topic is not led yet: %w", ErrOutcomeUnknown, err)
+	}
+	return nil
+}
+
+// DeleteTopic removes a topic. It returns when the name is free on this node;
+// the logs are removed behind it.
+func (b *Broker) DeleteTopic(ctx context.Context, name string) error {
+	e, err := b.dir.topic(name)
+	if err != nil {
+		return err
+	}
+	if e.topic.Internal || ReservedTopic(name) {
+		return fmt.Errorf("delete topic %q: %w", name, ErrReservedTopic)
+	}
+	return b.change(ctx, fmt.Sprintf("delete topic %q", name), &meta.DeleteTopic{ID: e.topic.ID})
+}
+
+// AlterConfigs merges configs into a topic's: a nil value takes the config
+// back to its default.
+func (b *Broker) AlterConfigs(ctx context.Context, name string, configs map[string]*string) (Topic, error) {
+	e, err := b.dir.topic(name)
+	if err != nil {
+		return Topic{}, err
+	}
+	op := fmt.Sprintf("alter topic %q", name)
+	merged := maps.Clone(e.topic.Configs)
+	if merged == nil {
+		merged = map[string]string{}
+	}
+	cmd := &meta.AlterConfig{ID: e.topic.ID, Set: map[string]string{}}
+	for key, value := range configs {
+		if value != nil {
+			merged[key], cmd.Set[key] = *value, *value
+			continue
+		}
+		if err := topicconfig.CheckName(key); err != nil {
+			return Topic{}, fmt.Errorf("%s: %w", op, err)
+		}
+		delete(merged, key)
+		cmd.Remove = append(cmd.Remove, key)
+	}
+	if err := topicconfig.Check(merged, int32(e.topic.ReplicationFactor)); err != nil {
+		return Topic{}, fmt.Errorf("%s: %w", op, err)
+	}
+	if err := b.change(ctx, op, cmd); err != nil {
+		return Topic{}, err
+	}
+	return b.TopicByID(e.topic.ID)
+}
+
+// AddPartitions raises a topic's partition count to total. On a compacted
+// topic that moves keys to other partitions, away from their last values: it
+// is refused unless forced.
+func (b *Broker) AddPartitions(ctx context.Context, name string, total int32, force bool) (Topic, error) {
+	e, err := b.dir.topic(name)
+	if err != nil {
+		return Topic{}, err
+	}
+	op := fmt.Sprintf("add partitions to %q", name)
+	if err := b.checkPartitions(e.topic.Partitions, total); err != nil {
+		return Topic{}, fmt.Errorf("%s: %w", op, err)
+	}
+	if total == e.topic.Partitions {
+		return e.topic, nil
+	}
+	if e.values.Compact && !force {
+		return Topic{}, fmt.Errorf("%s: %w: the topic is compacted, and its keys would move away from their last values; "+
+			"force it if that is meant", op, ErrInvalidPartitions)
+	}
+	assignments, err := b.place(total-e.topic.Partitions, int(e.topic.ReplicationFactor))
+	if err != nil {
+		return Topic{}, fmt.Errorf("%s: %w", op, err)
+	}
+	err = b.change(ctx, op, &meta.CreatePartitions{
+		ID: e.topic.ID, From: e.topic.Partitions, Assignments: assignments,
+	})
+	if err != nil {
+		return Topic{}, err
+	}
+	if err := b.awaitLed(ctx, func() *entry { return b.dir.id(e.topic.ID) }); err != nil {
+		return Topic{}, fmt.Errorf("%s: %w", op, err)
+	}
+	return b.TopicByID(e.topic.ID)
+}
+
+// change proposes a command and waits until the directory shows it.
+func (b *Broker) change(ctx context.Context, op string, cmd meta.Command) error {
+	res, err := b.propose(ctx, cmd)
+	if err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	if err := b.dir.awaitIndex(ctx, res.Index); err != nil {
+		return fmt.Errorf("%s: %w: %w", op, ErrOutcomeUnknown, err)
+	}
+	return nil
+}
+
+// Topic finds a topic by name.
+func (b *Broker) Topic(name string) (Topic, error) {
+	e, err := b.dir.topic(name)
+	if err != nil {
+		return Topic{}, err
+	}
+	return e.topic, nil
+}
+
+// TopicByID finds a topic by its UUID.
+func (b *Broker) TopicByID(id TopicID) (Topic, error) {
+	if e := b.dir.id(id); e != nil {
+		return e.topic, nil
+	}
+	return Topic{}, fmt.Errorf("%w: id %x", ErrUnknownTopic, id)
+}
+
+// Topics lists topics by name: at most limit whose names have the prefix and
+// come after the given one. more tells that there are others.
+func (b *Broker) Topics(prefix, after string, limit int) (list []Topic, more bool) {
+	entries, more := b.dir.list(prefix, after, min(max(limit, 0), maxListed))
+	list = make([]Topic, len(entries))
+	for i, e := range entries {
+		list[i] = e.topic
+	}
+	return list, more
+}
+
+// DescribeConfigs lists every config that a topic has, by name, with its
+// effective value.
+func (b *Broker) DescribeConfigs(t Topic) []ConfigEntry {
+	entries := topicconfig.Describe(t.Configs, int32(t.ReplicationFactor))
+	list := make([]ConfigEntry, len(entries))
+	for i, e := range entries {
+		list[i] = ConfigEntry{Name: e.Name, Value: e.Value, Default: e.Default, IsDefault: !e.Set}
+		if e.Name == "min.insync.replicas" && b.o.MinInsync > 0 {
+			list[i].Default = strconv.Itoa(int(b.minInsync(int32(t.ReplicationFactor))))
+			if !e.Set {
+				list[i].Value = list[i].Default
+			}
+		}
+	}
+	return list
+}
+
+// minInsync is the node's default of min.insync.replicas, which no topic with
+// fewer replicas could ever meet.
+func (b *Broker) minInsync(rf int32) int32 { return min(int32(b.o.MinInsync), max(rf, 1)) }
+
+// TopicLimits tells what a topic accepts.
+func (b *Broker) TopicLimits(t Topic) TopicLimits {
+	if e := b.dir.id(t.ID); e != nil {
+		return e.limits
+	}
+	return b.newEntry(&meta.Topic{Name: t.Name, Configs: t.Configs}).limits
+}
+
+// Partitions describes every partition of a topic.
+func (b *Broker) Partitions(_ context.Context, topic string) ([]PartitionInfo, error) {
+	e, err := b.dir.topic(topic)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]PartitionInfo, len(e.parts))
+	for i, p := range e.parts {
+		if list[i], err = b.describe(e, p); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// Partition describes one partition.
+func (b *Broker) Partition(_ context.Context, topic string, p int32) (PartitionInfo, error) {
+	e, part, err := b.dir.part(topic, p)
+	if err != nil {
+		return PartitionInfo{}, err
+	}
+	return b.describe(e, part)
+}
+
+// describe tells a partition's offsets only where this node leads it. One that
+// was never used is not opened for that: it is empty.
+func (b *Broker) describe(e *entry, p *part) (PartitionInfo, error) {
+	s := p.state.Load()
+	info := PartitionInfo{
+		Partition: p.number, Leader: s.Leader, LeaderEpoch: s.LeaderEpoch, PartitionEpoch: s.PartitionEpoch,
+		Replicas: s.Replicas, ISR: s.ISR,
+	}
+	if s.Leader != b.o.Node {
+		return info, nil
+	}
+	log, used := b.store.Log(logID(e.topic.ID, p.number))
+	if !used {
+		info.Offsets.LeaderEpoch, info.OffsetsKnown = s.LeaderEpoch, true
+		return info, nil
+	}
+	r, err := b.replicaOf(e, p)
+	if err != nil {
+		return info, err
+	}
+	info.Offsets, info.OffsetsKnown, info.Bytes = r.Offsets(), true, log.Size()
+	return info, nil
+}
+
+// newTopicID makes a random UUID (version 4).
+func newTopicID() (id TopicID) {
+	_, _ = rand.Read(id[:]) // never fails (crypto/rand since Go 1.24)
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	return id
+}
