@@ -234,8 +234,8 @@ func (b *bench) startNats(ctx context.Context, name, interval string) (*process,
 	if err != nil {
 		return nil, err
 	}
-	config := fmt.Sprintf("listen: %q\nmax_payload: 8MB\njetstream {\n  store_dir: %q\n  sync_interval: %s\n  max_file: 200GB\n}\n",
-		address, b.file("nats-"+name), interval)
+	config := fmt.Sprintf("listen: %q\njetstream {\n  store_dir: %q\n  sync_interval: %s\n  max_file: 200GB\n}\n", address,
+		b.file("nats-"+name), interval)
 	if err := os.WriteFile(b.file(name+".conf"), []byte(config), 0o600); err != nil {
 		return nil, err
 	}

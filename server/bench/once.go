@@ -167,7 +167,8 @@ func (b *bench) w9(ctx context.Context, s servers) error {
 // valueBytes is what was written to the narrow node, without overhead.
 func (b *bench) valueBytes(ctx context.Context, address string) float64 {
 	total := 0.0
-	for topic, size := range map[string]int64{"w1": smallValue, "w2": largeValue, "w2small": smallValue, "w4": smallValue} {
+	sizes := map[string]int64{"w1": smallValue, "w2": largeValue, "w2small": smallValue, "w4": smallValue}
+	for topic, size := range sizes {
 		if info, err := describe(ctx, address, topic, 0); err == nil {
 			total += float64(info.High * size)
 		}

@@ -27,13 +27,14 @@ func goals() []goal {
 		{"W1", "100 B per POST, 64 connections, over no-op net/http", "W1 chronik /s", "W1 noop /s", 0.6, false, 0, "req/s", 0},
 		{"W1", "… over NATS sync always", "W1 chronik /s", "W1 nats always /s", 8, false, 0, "req/s", 0},
 		{"W1", "… over NATS default (not synced)", "W1 chronik /s", "W1 nats default /s", 0, false, 0, "req/s", 0},
-		{"W2", "100 × 1 KB batches, over disk 1 MiB append+fdatasync", "W2 chronik 1 KB /s", "disk 1024K bytes/s", 0.8, false,
-			batchRecords * largeValue * mb, "MB/s", batchRecords * largeValue},
+		{"W2", "100 × 1 KB batches, over disk 1 MiB append+fdatasync", "W2 chronik 1 KB /s", "disk 1024K bytes/s",
+			0.8, false, batchRecords * largeValue * mb, "MB/s", batchRecords * largeValue},
 		{"W2", "… records over NATS sync always, asynchronous", "W2 chronik 1 KB /s", "W2 nats always /s", 0, false,
 			batchRecords, "records/s", batchRecords},
 		{"W2", "… records over NATS default, asynchronous", "W2 chronik 1 KB /s", "W2 nats default /s", 0, false,
 			batchRecords, "records/s", batchRecords},
-		{"W2", "100 × 100 B batches, records", "W2 chronik 100 B /s", "", 1.5e6, false, batchRecords, "records/s", batchRecords},
+		{"W2", "100 × 100 B batches, records", "W2 chronik 100 B /s", "", 1.5e6, false,
+			batchRecords, "records/s", batchRecords},
 		{"W4", "open loop 1k/s, p50 over fdatasync p50", "W4 chronik p50", "disk 4K p50", 2.5, true, us, "µs", 0},
 		{"W4", "… p99, ms", "W4 chronik p99", "", 2, true, us, "µs", 1e-6},
 		{"W4", "… p50 over NATS sync always", "W4 chronik p50", "W4 nats always p50", 0, true, us, "µs", 0},
@@ -92,8 +93,8 @@ func (b *bench) row(w io.Writer, g goal) {
 			verdict = "met"
 		}
 	}
-	fmt.Fprintf(w, "| %s | %s | %s %s | **%s** [%s–%s] | %s | %s |\n", g.id, g.what, short(median(over)*or1(g.scale)), g.unit,
-		short(median(ratios)), short(slices.Min(ratios)), short(slices.Max(ratios)), wanted, verdict)
+	fmt.Fprintf(w, "| %s | %s | %s %s | **%s** [%s–%s] | %s | %s |\n", g.id, g.what,
+		short(median(over)*or1(g.scale)), g.unit, short(median(ratios)), short(slices.Min(ratios)), short(slices.Max(ratios)), wanted, verdict)
 }
 
 // ratios are taken round by round, since the machine changes between rounds.

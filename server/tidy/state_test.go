@@ -66,7 +66,8 @@ func constantInAllButName(s source, g *ast.GenDecl, v *ast.ValueSpec, i int) boo
 		return true
 	}
 	if i >= len(v.Values) {
-		return embedded(g, v) || poolType(v.Type)
+		_, zeroes := v.Type.(*ast.ArrayType)
+		return zeroes || embedded(g, v) || poolType(v.Type)
 	}
 	return constantValue(s, v.Values[i])
 }
