@@ -118,6 +118,9 @@ func (c *Chain) finish(resp *Response, r *http.Request) {
 	if err := resp.endEncoding(); err != nil && resp.err == nil {
 		resp.err = err
 	}
+	if resp.duplex {
+		resp.settle(r)
+	}
 	if resp.body.src != nil {
 		_ = resp.body.Close() // gives the decoder back, never fails
 	}

@@ -3,6 +3,8 @@ package middleware
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -28,6 +30,7 @@ type Response struct {
 	accept  coding
 	enc     encoder
 	body    body
+	duplex  bool // the handler answers while the body still comes
 }
 
 // Unwrap is for http.ResponseController.
@@ -78,6 +81,24 @@ func (w *Response) FlushError() error {
 
 // Flush is FlushError for users of http.Flusher.
 func (w *Response) Flush() { _ = w.FlushError() }
+
+// EnableFullDuplex is for http.ResponseController.
+func (w *Response) EnableFullDuplex() error {
+	w.duplex = true
+	return http.NewResponseController(w.ResponseWriter).EnableFullDuplex()
+}
+
+// settle reads the rest of a body that a full-duplex handler has left. The
+// server itself would do so after it has stopped watching the connection, and
+// panic when that ends the body. What does not end soon is cut.
+func (w *Response) settle(r *http.Request) {
+	const rest = 256 << 10 // as much as the server would read
+	rc := http.NewResponseController(w.ResponseWriter)
+	_ = rc.SetReadDeadline(time.Now().Add(time.Second)) // fails where there is no connection to settle
+	if _, err := io.CopyN(io.Discard, r.Body, rest); !errors.Is(err, io.EOF) {
+		_ = rc.SetReadDeadline(time.Unix(1, 0))
+	}
+}
 
 // Status is the status that was sent; 0 before anything was.
 func (w *Response) Status() int { return w.status }
