@@ -13,7 +13,8 @@ func benchRecords(n int) []Record {
 		for j := uint64(i); len(value) < 92; j = j*6364136223846793005 + 1442695040888963407 {
 			value = strconv.AppendUint(value, j>>40, 36)
 		}
-		recs[i] = Record{Timestamp: 1767225600000 + int64(i), Key: []byte("key-" + strconv.Itoa(1000+i%9000)), Value: value[:92]}
+		key := []byte("key-" + strconv.Itoa(1000+i%9000))
+		recs[i] = Record{Timestamp: 1767225600000 + int64(i), Key: key, Value: value[:92]}
 	}
 	return recs
 }
