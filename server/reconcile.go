@@ -371,9 +371,9 @@ func closePart(ctx context.Context, p *part) error {
 
 func logConfig(v *topicconfig.Values) plog.Config {
 	return plog.Config{
-		SegmentBytes: v.SegmentBytes, RetentionBytes: v.RetentionBytes, Retention: v.Retention,
-		Compact: v.Compact, Delete: v.Delete,
-		MinCompactionLag: v.MinCompactionLag, DeleteRetention: v.DeleteRetention,
+		SegmentBytes: v.SegmentBytes, SegmentAge: v.SegmentAge, Delete: v.Delete, Retention: v.Retention,
+		RetentionBytes: v.RetentionBytes, Compact: v.Compact, MinCompactionLag: v.MinCompactionLag,
+		DeleteRetention: v.DeleteRetention, MinDirtyRatio: v.MinCleanableRatio,
 	}
 }
 

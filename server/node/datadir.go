@@ -56,7 +56,7 @@ type dataDir struct {
 // openDataDir creates or opens the directory and locks it. A directory that is
 // not empty but has no meta file is not ours and is refused untouched.
 func openDataDir(files vfs.FS, dir string, node int32) (*dataDir, error) {
-	if err := files.MkdirAll(dir); err != nil {
+	if err := makeDir(files, path.Clean(dir)); err != nil {
 		return nil, fmt.Errorf("create data directory: %w", err)
 	}
 	lock, err := files.Lock(path.Join(dir, lockName))
@@ -71,6 +71,30 @@ func openDataDir(files vfs.FS, dir string, node int32) (*dataDir, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return d, nil
+}
+
+// makeDir creates dir and its parents, durably.
+func makeDir(files vfs.FS, dir string) error {
+	var parents []string // of what does not exist
+	for p := dir; ; p = path.Dir(p) {
+		_, err := files.Stat(p)
+		if err == nil || p == "." || p == "/" {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		parents = append(parents, path.Dir(p))
+	}
+	if err := files.MkdirAll(dir); err != nil {
+		return err
+	}
+	for _, p := range parents {
+		if err := files.SyncDir(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d *dataDir) identify(node int32) error {

@@ -69,6 +69,12 @@ func (n *Node) fail(err error) {
 func (n *Node) abandon() error {
 	ctx, cancel := context.WithTimeout(context.Background(), n.cfg.ShutdownTimeout)
 	defer cancel()
+	return n.Abort(ctx)
+}
+
+// Abort ends the node without good order: connections are cut, and what was
+// not answered never will be. It is for failed starts and for tests.
+func (n *Node) Abort(ctx context.Context) error {
 	var errs []error
 	for _, w := range []*webServer{n.web, n.ops} {
 		if w != nil {

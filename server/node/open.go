@@ -27,7 +27,8 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 		FS: n.o.FS, Dir: path.Join(n.dir.path, logsDir), Logger: n.log.With("part", "store"), Now: n.o.Now,
 		JournalFileBytes: int64(n.cfg.JournalBytes), MaxUnwritten: int64(n.cfg.MaxUnwrittenBytes),
 		TailBytes: int64(n.cfg.TailCacheBytes), MaxOpenFiles: n.cfg.MaxOpenFiles,
-		Fatal: n.fail, NoSync: n.o.NoSync,
+		MaintenanceInterval: n.cfg.RetentionCheckInterval,
+		Fatal:               n.fail, Metrics: n.metrics.Store(), NoSync: n.o.NoSync,
 	})
 	if err != nil {
 		return fmt.Errorf("open logs: %w", err)

@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/storage/plog"
 )
 
 // Buckets are the bounds, in seconds, of every histogram of time: 100 µs
@@ -33,6 +33,10 @@ type Metrics struct {
 	cycleBytes, cycleBatches prometheus.Histogram
 	cycleTime                prometheus.Histogram
 	syncTime                 *prometheus.HistogramVec
+	backlog, journal         prometheus.Gauge
+	retained, compacted      prometheus.Counter
+	scrubbed, corrupt        prometheus.Counter
+	checkpoint               prometheus.Histogram
 }
 
 // NewRegistry makes a registry with the Go and process collectors and the
@@ -80,13 +84,46 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Buckets: Buckets(),
 		}, []string{"way"}),
 	}
-	r.MustRegister(m.Records, m.Bytes, m.Read, m.Rejected,
-		m.cycleBytes, m.cycleBatches, m.cycleTime, m.syncTime)
+	m.storeMetrics()
+	r.MustRegister(m.Records, m.Bytes, m.Read, m.Rejected, m.cycleBytes, m.cycleBatches, m.cycleTime, m.syncTime,
+		m.backlog, m.journal, m.retained, m.compacted, m.scrubbed, m.corrupt, m.checkpoint)
 	return m
 }
 
+func (m *Metrics) storeMetrics() {
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	m.backlog = gauge("chronik_store_backlog_bytes", "Bytes on disk in the journal but not yet in segments.")
+	m.journal = gauge("chronik_store_journal_bytes", "Bytes of journal files that a recovery would read.")
+	m.retained = counter("chronik_store_retention_bytes_total", "Bytes of segments that retention removed.")
+	m.compacted = counter("chronik_store_compaction_bytes_total", "Bytes that compaction saved.")
+	m.scrubbed = counter("chronik_store_scrubbed_bytes_total", "Bytes of sealed segments whose checksums were verified.")
+	m.corrupt = counter("chronik_store_corrupt_total", "Corruptions found. Each is a lost or damaged copy.")
+	m.checkpoint = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "chronik_store_checkpoint_seconds", Help: "Time of a checkpoint.", Buckets: Buckets(),
+	})
+}
+
+// Store is what a plog.Store reports to.
+func (m *Metrics) Store() *plog.Metrics {
+	return &plog.Metrics{
+		Cycle:      m.ObserveCycle,
+		Backlog:    func(bytes int64) { m.backlog.Set(float64(bytes)) },
+		Journal:    func(_ int, bytes int64) { m.journal.Set(float64(bytes)) },
+		Checkpoint: func(took time.Duration, _ int64) { m.checkpoint.Observe(took.Seconds()) },
+		Retained:   func(_ int, bytes int64) { m.retained.Add(float64(bytes)) },
+		Compacted:  func(before, after int64) { m.compacted.Add(float64(max(before-after, 0))) },
+		Scrubbed:   func(bytes int64) { m.scrubbed.Add(float64(bytes)) },
+		Corrupt:    m.corrupt.Inc,
+	}
+}
+
 // ObserveCycle counts a commit cycle.
-func (m *Metrics) ObserveCycle(c *partition.Cycle) {
+func (m *Metrics) ObserveCycle(c *plog.Cycle) {
 	m.cycleBytes.Observe(float64(c.Bytes))
 	m.cycleBatches.Observe(float64(c.Batches))
 	m.cycleTime.Observe(c.End.Sub(c.Start).Seconds())

@@ -14,6 +14,7 @@ import (
 
 	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/server/telemetry/otlptest"
+	"github.com/chroniklog/chronik/storage/plog"
 	"github.com/chroniklog/chronik/storage/record"
 )
 
@@ -201,7 +202,7 @@ func TestHeaders(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	registry := NewRegistry("v1")
 	m := NewMetrics(registry)
-	m.ObserveCycle(&partition.Cycle{Start: time.Unix(0, 0), SyncStart: time.Unix(0, 0), End: time.Unix(0, 150_000), Bytes: 1000})
+	m.ObserveCycle(&plog.Cycle{Start: time.Unix(0, 0), SyncStart: time.Unix(0, 0), End: time.Unix(0, 150_000), Bytes: 1000})
 	m.Records.WithLabelValues("record").Inc()
 	registry.MustRegister(NewStateCollector(func() State { return State{Topics: 3, Ready: true} }))
 	families, err := registry.Gather()

@@ -67,10 +67,6 @@ var definitions = []definition{
 		doc: "Fulfilled at any value: every record is synced before it is acknowledged.",
 	},
 	{
-		name: "max.compaction.lag.ms", value: strconv.FormatInt(math.MaxInt64, 10), min: 1, max: math.MaxInt64,
-		doc: "The longest that a record waits for compaction.",
-	},
-	{
 		name: "max.message.bytes", value: "1048588", min: 1, max: MaxMessageBytes,
 		doc: "The largest record batch, as stored.",
 	},

@@ -63,9 +63,8 @@ type Values struct {
 	MinInsyncReplicas int32
 	// DeleteRetention is how long a compacted topic keeps tombstones.
 	DeleteRetention time.Duration
-	// MinCompactionLag keeps young records from compaction;
-	// MaxCompactionLag bounds how long a record may wait for it.
-	MinCompactionLag, MaxCompactionLag time.Duration
+	// MinCompactionLag keeps young records from compaction.
+	MinCompactionLag time.Duration
 	// MinCleanableRatio is the share of uncompacted bytes that makes a log
 	// worth compacting.
 	MinCleanableRatio float64
@@ -87,9 +86,6 @@ func Check(configs map[string]string, replicas int32) error {
 	if replicas > 0 && v.MinInsyncReplicas > replicas {
 		return fmt.Errorf("%w: min.insync.replicas=%d is above the replication factor %d",
 			ErrInvalid, v.MinInsyncReplicas, replicas)
-	}
-	if v.MaxCompactionLag < v.MinCompactionLag {
-		return fmt.Errorf("%w: max.compaction.lag.ms is below min.compaction.lag.ms", ErrInvalid)
 	}
 	return nil
 }
@@ -126,7 +122,6 @@ func Parse(configs map[string]string, replicas int32) (Values, error) {
 		MinInsyncReplicas: int32(p.int64("min.insync.replicas")),
 		DeleteRetention:   p.millis("delete.retention.ms"),
 		MinCompactionLag:  p.millis("min.compaction.lag.ms"),
-		MaxCompactionLag:  p.millis("max.compaction.lag.ms"),
 		MinCleanableRatio: p.ratio("min.cleanable.dirty.ratio"),
 	}
 	for _, policy := range splitList(p.text("cleanup.policy")) {

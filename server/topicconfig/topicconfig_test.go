@@ -36,7 +36,7 @@ func TestParseDefaults(t *testing.T) {
 		Delete: true, Retention: 7 * 24 * time.Hour, RetentionBytes: -1, SegmentBytes: 256 << 20,
 		SegmentAge: 7 * 24 * time.Hour, MaxMessageBytes: 1<<20 + 12, TimestampBefore: maxDuration,
 		TimestampAfter: time.Hour, Compression: "producer", MinInsyncReplicas: 2,
-		DeleteRetention: 24 * time.Hour, MaxCompactionLag: maxDuration, MinCleanableRatio: 0.5,
+		DeleteRetention: 24 * time.Hour, MinCleanableRatio: 0.5,
 	}
 	if v != want {
 		t.Errorf("got %+v\nwant %+v", v, want)
@@ -93,14 +93,10 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestCheckIsOrderedAndJoint(t *testing.T) {
+func TestCheckIsOrdered(t *testing.T) {
 	err := Check(map[string]string{"zzz": "1", "aaa": "1"}, 1)
 	if err == nil || !strings.Contains(err.Error(), `"aaa"`) {
 		t.Errorf("want the first name's error, got %v", err)
-	}
-	err = Check(map[string]string{"min.compaction.lag.ms": "10", "max.compaction.lag.ms": "9"}, 1)
-	if !errors.Is(err, ErrInvalid) {
-		t.Errorf("crossed lags: %v", err)
 	}
 }
 

@@ -1,0 +1,163 @@
+// Package servertest runs real nodes inside a test: the real API over real
+// logs and metadata, on a directory of the test and a free port.
+//
+//	n := servertest.Start(t)
+//	resp, err := n.Client.Post(n.URL+"/v1/topics", "application/json", body)
+//	n.Restart()                  // in good order; n.URL changes
+//	n.Kill(); n.Restart()        // as after SIGKILL
+//
+// Every exchange of Client is held against openapi.yaml, requests and
+// responses; the test fails where one breaks it. A request that is meant to be
+// wrong says so: see Bad. Everything is closed when the test ends.
+package servertest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/chroniklog/chronik/server"
+	"github.com/chroniklog/chronik/server/config"
+	"github.com/chroniklog/chronik/server/node"
+	"github.com/chroniklog/chronik/storage/vfs"
+)
+
+// endTimeout bounds a start or an end.
+const endTimeout = 30 * time.Second
+
+// Node is a node under test. URL, Client and Broker change with Restart.
+type Node struct {
+	URL    string
+	Client *http.Client
+	Broker *server.Broker
+
+	t         testing.TB
+	o         options
+	node      *node.Node // nil after Kill
+	fs        *mortalFS
+	transport *http.Transport
+	killed    atomic.Bool
+}
+
+// Option changes how Start does things.
+type Option func(*options)
+
+type options struct {
+	cfg       config.Config
+	now       func() time.Time
+	fs        vfs.FS
+	log       io.Writer
+	unchecked bool
+	noSync    bool
+}
+
+// WithConfig changes the configuration that Start made: defaults, free ports,
+// a directory of the test.
+func WithConfig(change func(*config.Config)) Option { return func(o *options) { change(&o.cfg) } }
+
+// WithClock replaces the node's clock.
+func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
+
+// WithFS puts another file system under the logs. The metadata log stays on
+// the disk.
+func WithFS(fs vfs.FS) Option { return func(o *options) { o.fs = fs } }
+
+// WithLog writes the node's log there instead of to the test's.
+func WithLog(w io.Writer) Option { return func(o *options) { o.log = w } }
+
+// Unchecked turns the check against openapi.yaml off, for load.
+func Unchecked() Option { return func(o *options) { o.unchecked = true } }
+
+// NoSync turns syncing off: a mutation that tests of durability must notice.
+func NoSync() Option { return func(o *options) { o.noSync = true } }
+
+// Start starts a node and fails the test if it can't.
+func Start(t testing.TB, opts ...Option) *Node {
+	t.Helper()
+	n := &Node{t: t, o: options{cfg: config.Default(), now: time.Now, fs: vfs.OS(), log: t.Output()}}
+	n.o.cfg.DataDir = t.TempDir() + "/data"
+	n.o.cfg.HTTP, n.o.cfg.Kafka, n.o.cfg.Peer = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	n.o.cfg.LogLevel = "warn"
+	for _, opt := range opts {
+		opt(&n.o)
+	}
+	if err := n.o.cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(n.stop)
+	n.start()
+	return n
+}
+
+func (n *Node) start() {
+	n.t.Helper()
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(n.o.cfg.LogLevel)); err != nil {
+		n.t.Fatal(err)
+	}
+	n.killed.Store(false)
+	n.fs = newMortalFS(n.o.fs)
+	ctx, cancel := context.WithTimeout(n.t.Context(), endTimeout)
+	defer cancel()
+	started, err := node.Start(ctx, n.o.cfg, node.Options{
+		Version: "test", Now: n.o.now, FS: n.fs, NoSync: n.o.noSync,
+		Logger: slog.New(slog.NewTextHandler(n.o.log, &slog.HandlerOptions{Level: level})),
+		Fatal: func(err error) {
+			if !n.killed.Load() {
+				n.t.Errorf("the node failed: %v", err)
+			}
+		},
+	})
+	if err != nil {
+		n.t.Fatalf("start node: %v", err)
+	}
+	n.transport = &http.Transport{MaxIdleConnsPerHost: 128}
+	n.node, n.URL, n.Broker = started, started.URL(), started.Broker()
+	n.Client = &http.Client{Transport: n.transport}
+	if !n.o.unchecked {
+		n.Client.Transport = newContract(n.t, n.transport)
+	}
+}
+
+// Node is the node itself.
+func (n *Node) Node() *node.Node { return n.node }
+
+// Restart shuts the node down in good order, unless it was killed, and starts
+// it on the same directory. URL, Client and Broker are new ones.
+func (n *Node) Restart() {
+	n.t.Helper()
+	n.stop()
+	n.start()
+}
+
+// Kill ends the node as SIGKILL would: from this moment on nothing reaches the
+// logs' disk any more, open files are as they are, clients see their
+// connections cut. Restart starts it again.
+func (n *Node) Kill() {
+	n.killed.Store(true)
+	n.fs.kill()
+	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	defer cancel()
+	_ = n.node.Abort(ctx) // it complains of the dead disk
+	n.transport.CloseIdleConnections()
+	n.node = nil
+}
+
+// stop shuts the node down if it runs.
+func (n *Node) stop() {
+	if n.node == nil {
+		return
+	}
+	n.transport.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(context.Background(), endTimeout)
+	defer cancel()
+	if err := n.node.Shutdown(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		n.t.Errorf("shut down: %v", err)
+	}
+	n.node = nil
+}
