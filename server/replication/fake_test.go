@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"sync"
 	"testing"
 
@@ -15,44 +14,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// pipe is a pair of connections; each keeps messages in order.
-func pipe() (a, b *end) {
-	x, y := make(chan []byte, 16), make(chan []byte, 16)
-	closed := make(chan struct{})
-	once := new(sync.Once)
-	return &end{out: x, in: y, closed: closed, once: once}, &end{out: y, in: x, closed: closed, once: once}
-}
-
-type end struct {
-	out    chan<- []byte
-	in     <-chan []byte
-	closed chan struct{}
-	once   *sync.Once
-}
-
-func (e *end) Send(msg []byte) error {
-	select {
-	case e.out <- bytes.Clone(msg):
-		return nil
-	case <-e.closed:
-		return io.ErrClosedPipe
-	}
-}
-
-func (e *end) Receive() ([]byte, error) {
-	select {
-	case msg := <-e.in:
-		return msg, nil
-	case <-e.closed:
-		return nil, io.EOF
-	}
-}
-
-func (e *end) Close() error {
-	e.once.Do(func() { close(e.closed) })
-	return nil
-}
 
 // tape is a log whose records are single bytes, each of an epoch. It is both
 // sides' partition.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/server/peer"
 	"github.com/chroniklog/chronik/storage/plog"
 )
 
@@ -45,7 +46,7 @@ type Followed interface {
 }
 
 // Dial opens a connection to a broker for a follower's messages.
-type Dial func(ctx context.Context, leader int32) (Conn, error)
+type Dial func(ctx context.Context, leader int32) (peer.Conn, error)
 
 // Fetcher copies the partitions that one other broker leads. One goroutine
 // dials and receives, one sends; both are Run's.
@@ -197,7 +198,7 @@ func (f *Fetcher) signal() {
 }
 
 // send sends positions as they change.
-func (f *Fetcher) send(ctx context.Context, conn Conn) error {
+func (f *Fetcher) send(ctx context.Context, conn peer.Conn) error {
 	var msg []byte
 	var m Fetch
 	retry := time.NewTimer(refusedRetry)
@@ -286,7 +287,7 @@ func (f *Fetcher) positions(dst []Position) []Position {
 
 // receive takes answers until the connection ends. Repairs run beside it and
 // belong to wg.
-func (f *Fetcher) receive(ctx context.Context, conn Conn, wg *sync.WaitGroup) error {
+func (f *Fetcher) receive(ctx context.Context, conn peer.Conn, wg *sync.WaitGroup) error {
 	var d Data
 	for {
 		msg, err := conn.Receive()

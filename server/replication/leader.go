@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/server/peer"
 	"github.com/chroniklog/chronik/storage/plog"
 )
 
@@ -20,18 +21,6 @@ const (
 	// maxSession bounds the partitions of one connection.
 	maxSession = 1 << 20
 )
-
-// Conn carries messages between two brokers, whole and in order.
-type Conn interface {
-	// Send writes one message; it blocks while the peer does not read. msg
-	// may be reused afterwards. One goroutine at a time.
-	Send(msg []byte) error
-	// Receive returns the next message, valid until the next call. One
-	// goroutine at a time.
-	Receive() ([]byte, error)
-	// Close ends both directions; blocked calls return.
-	Close() error
-}
 
 // Led is a partition as its followers see it.
 type Led interface {
@@ -54,7 +43,7 @@ type Leaders interface {
 
 // Serve answers one follower's connection until it fails or ctx ends. It
 // closes the connection and returns the reason.
-func Serve(ctx context.Context, conn Conn, follower int32, leaders Leaders) error {
+func Serve(ctx context.Context, conn peer.Conn, follower int32, leaders Leaders) error {
 	s := &session{
 		conn: conn, follower: follower, leaders: leaders,
 		places: make(map[plog.ID]*place), wake: make(chan struct{}, 1),
@@ -77,7 +66,7 @@ func Serve(ctx context.Context, conn Conn, follower int32, leaders Leaders) erro
 
 // session is one follower's connection on the leader's side.
 type session struct {
-	conn     Conn
+	conn     peer.Conn
 	follower int32
 	leaders  Leaders
 	wake     chan struct{}

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chroniklog/chronik/server/peer"
+	"github.com/chroniklog/chronik/server/peer/peertest"
 	"github.com/chroniklog/chronik/storage/plog"
 )
 
@@ -17,7 +19,7 @@ type pair struct {
 	leader  tapes
 	fetcher *Fetcher
 	mu      sync.Mutex
-	conn    *end
+	conn    *peertest.End
 	down    bool
 	dials   int
 }
@@ -26,14 +28,14 @@ func newPair(t *testing.T) *pair {
 	p := &pair{t: t, leader: tapes{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	dial := func(context.Context, int32) (Conn, error) {
+	dial := func(context.Context, int32) (peer.Conn, error) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.dials++
 		if p.down {
 			return nil, errRefused
 		}
-		mine, theirs := pipe()
+		mine, theirs := peertest.Pipe()
 		p.conn = mine
 		wg.Go(func() { _ = Serve(ctx, theirs, 2, p.leader) })
 		return mine, nil
