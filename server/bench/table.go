@@ -24,7 +24,8 @@ type goal struct {
 func goals() []goal {
 	const mb, us = 1e-6, 1e-3
 	return []goal{
-		{"W1", "100 B per POST, 64 connections, over no-op net/http", "W1 chronik /s", "W1 noop /s", 0.6, false, 0, "req/s", 0},
+		{"W1", "100 B per POST, 64 connections, over no-op net/http", "W1 chronik /s", "W1 noop /s", 0.6, false, 0,
+			"req/s", 0},
 		{"W1", "… over NATS sync always", "W1 chronik /s", "W1 nats always /s", 8, false, 0, "req/s", 0},
 		{"W1", "… over NATS default (not synced)", "W1 chronik /s", "W1 nats default /s", 0, false, 0, "req/s", 0},
 		{"W2", "100 × 1 KB batches, over disk 1 MiB append+fdatasync", "W2 chronik 1 KB /s", "disk 1024K bytes/s",
@@ -94,7 +95,8 @@ func (b *bench) row(w io.Writer, g goal) {
 		}
 	}
 	fmt.Fprintf(w, "| %s | %s | %s %s | **%s** [%s–%s] | %s | %s |\n", g.id, g.what,
-		short(median(over)*or1(g.scale)), g.unit, short(median(ratios)), short(slices.Min(ratios)), short(slices.Max(ratios)), wanted, verdict)
+		short(median(over)*or1(g.scale)), g.unit, short(median(ratios)), short(slices.Min(ratios)),
+		short(slices.Max(ratios)), wanted, verdict)
 }
 
 // ratios are taken round by round, since the machine changes between rounds.

@@ -29,6 +29,8 @@ type ProduceOptions struct {
 	// choose, by key where there is one.
 	Partition int32
 	Acks      string // "all", "leader" or "none"; empty is "all"
+	// IdempotencyKey makes a repeat of Append answer the first one's place.
+	IdempotencyKey string
 }
 
 func (o ProduceOptions) query() url.Values {
@@ -204,6 +206,9 @@ func (c *Client) Append(
 		contentType = "application/octet-stream"
 	}
 	req.Header.Set("Content-Type", contentType)
+	if o.IdempotencyKey != "" {
+		req.Header.Set("Idempotency-Key", o.IdempotencyKey)
+	}
 	if r.Key != nil && !utf8.Valid(r.Key) {
 		req.Header.Set("Log-Key", ":"+base64.StdEncoding.EncodeToString(r.Key)+":")
 	}
