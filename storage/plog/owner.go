@@ -1,11 +1,22 @@
 package plog
 
-import "time"
+import (
+	"bytes"
+	"cmp"
+	"encoding/hex"
+	"strconv"
+	"time"
+)
 
 // ID names a log: a topic's UUID and a partition of it.
 type ID struct {
 	Topic     [16]byte
 	Partition int32
+}
+
+// String is the topic's UUID as hex, a slash, and the partition.
+func (id ID) String() string {
+	return hex.EncodeToString(id.Topic[:]) + "/" + strconv.Itoa(int(id.Partition))
 }
 
 // Cycle is one commit cycle: everything that was staged when it started was on
@@ -29,4 +40,11 @@ type Owner interface {
 	Flushed(end int64, c *Cycle)
 	// Failed: the store is dead; fail every waiter with an unknown outcome.
 	Failed(err error)
+}
+
+func compareIDs(a, b ID) int {
+	if c := bytes.Compare(a.Topic[:], b.Topic[:]); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.Partition, b.Partition)
 }

@@ -1,0 +1,228 @@
+package plog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/chroniklog/chronik/storage/journal"
+)
+
+// Store is a data directory: its logs, the journal that they share, and the
+// goroutines that serve them.
+type Store struct {
+	opts    Options
+	id      [16]byte
+	lock    io.Closer
+	journal *journal.Journal
+
+	lsn       atomic.Uint64 // of the next frame; written by the committer
+	unwritten atomic.Int64  // bytes not yet in segments
+	cached    atomic.Int64  // bytes in tails
+	files     atomic.Uint64 // highest number of a file so far
+	aborted   atomic.Bool
+
+	mu   sync.RWMutex // guards what follows
+	logs map[ID]*Log
+
+	queueMu    sync.Mutex // guards what follows
+	queue      []*Log     // dirty
+	ops        []*op
+	noOps      error // why no more operations are taken
+	spareQueue []*Log
+	wakeup     chan struct{} // one token: there is something in the queues
+
+	// Of the committer.
+	frames []journal.Frame
+	parts  []part
+
+	failMu sync.Mutex
+	failed error
+
+	wg        sync.WaitGroup
+	stopping  chan struct{} // closed by Close and Abort
+	committed chan struct{} // closed when the committer has ended
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// MaxBatchBytes is the size of the largest batch that Append takes.
+func (s *Store) MaxBatchBytes() int { return s.journal.MaxPayload() }
+
+// Create returns the log of id, making it if the store has none. It does no
+// I/O: files appear when there is something to write. incarnation numbers the
+// lives of this replica: a log of an older one is deleted first (or put into
+// quarantine if it is corrupt), and ErrStaleIncarnation says that the store
+// has a newer one. ErrCorrupt: the log can't be used; only a newer incarnation
+// helps.
+func (s *Store) Create(id ID, cfg Config, incarnation uint32) (*Log, error) {
+	if err := s.failure(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.logs[id]
+	if l != nil && l.incarnation < incarnation {
+		s.submit(s.deletion(l)) // before anything that the new log appends
+		l = nil
+	}
+	if l == nil {
+		l = &Log{s: s, id: id, incarnation: incarnation, cfg: cfg, claimed: true}
+		s.logs[id] = l
+		return l, nil
+	}
+	if l.incarnation > incarnation {
+		return nil, fmt.Errorf("create log %s: %w: %d, the store has %d", id, ErrStaleIncarnation, incarnation, l.incarnation)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gone != nil {
+		return nil, fmt.Errorf("create log %s: %w", id, l.gone)
+	}
+	l.cfg, l.claimed = cfg, true
+	return l, nil
+}
+
+// Log returns the log of id, if the store has it.
+func (s *Store) Log(id ID) (*Log, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	l, ok := s.logs[id]
+	return l, ok
+}
+
+// IDs lists the logs, ordered. Those that were found on disk are among them
+// whether Create was called for them or not.
+func (s *Store) IDs() []ID { return s.list(func(*Log) bool { return true }) }
+
+// Unclaimed lists the logs that were found on disk and for which Create was
+// not called: their topics may be gone, or not known yet.
+func (s *Store) Unclaimed() []ID {
+	return s.list(func(l *Log) bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return !l.claimed
+	})
+}
+
+func (s *Store) list(want func(*Log) bool) []ID {
+	var ids []ID
+	for _, l := range s.snapshot() {
+		if want(l) {
+			ids = append(ids, l.id)
+		}
+	}
+	slices.SortFunc(ids, compareIDs)
+	return ids
+}
+
+// snapshot is the logs of this moment.
+func (s *Store) snapshot() []*Log {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	all := make([]*Log, 0, len(s.logs))
+	for _, l := range s.logs {
+		all = append(all, l)
+	}
+	return all
+}
+
+// drop forgets a deleted log, unless another has its place already.
+func (s *Store) drop(l *Log) {
+	s.mu.Lock()
+	if s.logs[l.id] == l {
+		delete(s.logs, l.id)
+	}
+	s.mu.Unlock()
+}
+
+// failure is ErrFailed with its cause once the store has failed.
+func (s *Store) failure() error {
+	s.failMu.Lock()
+	defer s.failMu.Unlock()
+	return s.failed
+}
+
+// fail makes the store refuse everything from now on. Only the first call
+// counts.
+func (s *Store) fail(cause error) {
+	s.failMu.Lock()
+	first := s.failed == nil
+	if first {
+		s.failed = fmt.Errorf("%w: %w", ErrFailed, cause)
+	}
+	s.failMu.Unlock()
+	if first {
+		s.refuseOps(s.failed)
+		if s.opts.Fatal != nil {
+			s.opts.Fatal(cause)
+		}
+		s.wake()
+	}
+}
+
+// tellFailed fails every owner, and who waits for an operation.
+func (s *Store) tellFailed(err error) {
+	for _, l := range s.snapshot() {
+		l.orphan(err)
+	}
+	s.refuseOps(err)
+}
+
+// orphan tells the log's owner that it won't hear of the log again.
+func (l *Log) orphan(err error) {
+	l.mu.Lock()
+	o := l.owner
+	l.owner = nil
+	l.mu.Unlock()
+	if o != nil {
+		o.Failed(err)
+	}
+}
+
+// refuseOps fails the operations that wait, and those to come.
+func (s *Store) refuseOps(err error) {
+	s.queueMu.Lock()
+	ops := s.ops
+	s.ops = nil
+	if s.noOps == nil {
+		s.noOps = err
+	}
+	s.queueMu.Unlock()
+	for _, o := range ops {
+		o.finish(err)
+	}
+}
+
+// Close makes everything that was appended durable, and closes the directory.
+// Owners should have stopped appending. When ctx ends first the rest is
+// dropped, as Abort does; the journal holds what was acknowledged.
+func (s *Store) Close(ctx context.Context) error {
+	s.closeOnce.Do(func() {
+		s.closeErr = s.close(ctx)
+	})
+	return s.closeErr
+}
+
+// Abort stops at once: nothing more is written, as if the process were killed.
+// For tests.
+func (s *Store) Abort() {
+	s.closeOnce.Do(func() {
+		s.aborted.Store(true)
+		s.closeErr = s.close(context.Background())
+	})
+}
+
+func (s *Store) close(context.Context) error {
+	close(s.stopping)
+	s.wg.Wait()
+	s.refuseOps(ErrClosed)
+	for _, l := range s.snapshot() {
+		l.orphan(ErrClosed)
+	}
+	return errors.Join(s.journal.Close(), s.lock.Close())
+}

@@ -1,0 +1,81 @@
+package plog
+
+import (
+	"sort"
+
+	"github.com/chroniklog/chronik/storage/record"
+)
+
+// batch is a record batch in memory. Its bytes are never written again.
+type batch struct {
+	b          []byte
+	base, next int64
+	maxTs      int64
+	epoch      int32
+	lsn        uint64 // of its journal frame; 0: it has none (yet)
+}
+
+// tail is the newest batches of a log, without a gap up to its end. It is
+// guarded by the log's lock.
+type tail struct {
+	q     []batch // oldest first, from head on
+	head  int
+	bytes int64
+}
+
+func (t *tail) batches() []batch { return t.q[t.head:] }
+
+func (t *tail) push(b []byte, h *record.Header) {
+	t.q = append(t.q, batch{b: b, base: h.BaseOffset, next: h.NextOffset(), maxTs: h.MaxTimestamp, epoch: h.LeaderEpoch})
+	t.bytes += int64(len(b))
+}
+
+// from finds the first batch that reaches beyond offset; the result is the
+// number of batches if none does.
+func (t *tail) from(offset int64) int {
+	q := t.batches()
+	return sort.Search(len(q), func(i int) bool { return q[i].next > offset })
+}
+
+// holds tells whether the tail has the batch that holds offset.
+func (t *tail) holds(offset int64) bool {
+	q := t.batches()
+	return len(q) > 0 && q[0].base <= offset && offset < q[len(q)-1].next
+}
+
+// dropBelow forgets the batches that end at or below offset, and returns their
+// bytes.
+func (t *tail) dropBelow(offset int64) (bytes int64) {
+	n := t.head
+	for ; n < len(t.q) && t.q[n].next <= offset; n++ {
+		bytes += int64(len(t.q[n].b))
+		t.q[n] = batch{}
+	}
+	t.head = n
+	t.bytes -= bytes
+	switch {
+	case t.head == len(t.q):
+		t.q, t.head = nil, 0 // an idle log holds no buffer
+	case t.head > 64 && t.head > len(t.q)/2:
+		t.q = append([]batch(nil), t.q[t.head:]...)
+		t.head = 0
+	}
+	return bytes
+}
+
+// cut forgets the batches that reach beyond offset, and returns their bytes
+// and where the first of them began; that is offset if there are none.
+func (t *tail) cut(offset int64) (bytes, end int64) {
+	i := t.head + t.from(offset)
+	end = offset
+	if i < len(t.q) {
+		end = min(offset, t.q[i].base)
+	}
+	for j := i; j < len(t.q); j++ {
+		bytes += int64(len(t.q[j].b))
+		t.q[j] = batch{}
+	}
+	t.q = t.q[:i]
+	t.bytes -= bytes
+	return bytes, end
+}
