@@ -131,7 +131,10 @@ func (l *Limits) checkKeyAndHeaders(prefix string, key []byte, headers []record.
 }
 
 func tooLarge(field, format string, have, limit int) error {
-	e := badRequest(CodeRecordTooLarge, field+": "+format, have, limit)
+	e := badRequest(CodeRecordTooLarge, format, have, limit)
+	if field != "" {
+		e.Detail = field + ": " + e.Detail
+	}
 	most := int64(limit)
 	e.Members = Members{Field: field, Limit: &most}
 	return e

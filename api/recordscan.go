@@ -1,0 +1,323 @@
+package api
+
+import (
+	"encoding/json"
+	"math"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/chroniklog/chronik/server"
+	"github.com/chroniklog/chronik/server/config"
+	"github.com/chroniklog/chronik/storage/record"
+)
+
+// batchRecord is one record of a JSON or NDJSON body, schema BatchRecord. Its
+// slices alias the body or the scanner's arena.
+type batchRecord struct {
+	key, value []byte // nil: null
+	headers    []record.HeaderKV
+	timestamp  int64 // -1: not given
+	partition  int32 // anyPartition: not given
+}
+
+// recordScanner reads record objects from JSON text. It is strict where
+// encoding/json is not: unknown and repeated members, names in another case,
+// lone surrogates and broken UTF-8 are errors that name the member, since each
+// would otherwise store something else than the client meant. Strings without
+// escapes are not copied, and a record without headers costs no allocation.
+type recordScanner struct {
+	text
+	limits  *Limits
+	headers []record.HeaderKV // of all records since reset; each has its part
+	names   map[string]string // header names seen, so that each is one string
+}
+
+// maxNames bounds the header names that a scanner remembers.
+const maxNames = 64
+
+func newRecordScanner(limits *Limits) *recordScanner {
+	return &recordScanner{
+		text:   text{arena: make([]byte, 0, smallBuffer)},
+		limits: limits, names: map[string]string{},
+	}
+}
+
+// reset begins a new text; what earlier records alias becomes invalid.
+func (s *recordScanner) reset(b []byte) {
+	s.buf, s.pos = b, 0
+	s.arena = s.arena[:0]
+	if cap(s.arena) > pooledMost {
+		s.arena = make([]byte, 0, smallBuffer)
+	}
+	clear(s.headers)
+	s.headers = s.headers[:0]
+}
+
+// The members of a record object.
+const (
+	seenKey = 1 << iota
+	seenKeyEncoding
+	seenValue
+	seenEncoding
+	seenJSON
+	seenHeaders
+	seenTimestamp
+	seenPartition
+	seenName
+)
+
+var (
+	recordMembers = []string{"key", "key_encoding", "value", "encoding", "json", "headers", "timestamp", "partition"}
+	headerMembers = []string{"name", "value", "encoding"}
+)
+
+// line reads the one object of an NDJSON line.
+func (s *recordScanner) line(b []byte, rec *batchRecord) error {
+	s.buf, s.pos = b, 0
+	if err := s.record(rec); err != nil {
+		return err
+	}
+	if s.space(); s.pos != len(s.buf) {
+		return s.syntax("there is more after the object")
+	}
+	return nil
+}
+
+// record reads the object at the position.
+func (s *recordScanner) record(rec *batchRecord) error {
+	*rec = batchRecord{timestamp: -1, partition: anyPartition}
+	var base64Key, base64Value bool
+	seen := 0
+	err := s.object(func(name []byte) (err error) {
+		bit := 0
+		switch string(name) {
+		case "key":
+			bit = seenKey
+			rec.key, err = s.stringOrNull()
+		case "key_encoding":
+			bit = seenKeyEncoding
+			base64Key, err = s.encoding()
+		case "value":
+			bit = seenValue
+			rec.value, err = s.stringOrNull()
+		case "encoding":
+			bit = seenEncoding
+			base64Value, err = s.encoding()
+		case "json":
+			bit = seenJSON
+			rec.value, err = s.document()
+		case "headers":
+			bit = seenHeaders
+			rec.headers, err = s.headerList()
+		case "timestamp":
+			bit = seenTimestamp
+			rec.timestamp, err = s.integer(server.MaxOffset)
+		case "partition":
+			bit = seenPartition
+			var n int64
+			n, err = s.integer(math.MaxInt32)
+			rec.partition = int32(n)
+		default:
+			return unknownMember(name, recordMembers)
+		}
+		return s.member(&seen, bit, err)
+	})
+	if err != nil {
+		return err
+	}
+	return s.complete(rec, seen, base64Key, base64Value)
+}
+
+// complete judges the members of a record together and decodes base64, whose
+// mark may come after it.
+func (s *recordScanner) complete(rec *batchRecord, seen int, base64Key, base64Value bool) (err error) {
+	switch {
+	case seen&(seenValue|seenJSON) == 0:
+		return badField("value", "is missing: send null for a tombstone")
+	case seen&seenJSON != 0 && seen&(seenValue|seenEncoding) != 0:
+		return badField("json", "stands instead of value and encoding")
+	}
+	if base64Key && rec.key != nil {
+		if rec.key, err = s.base64(rec.key); err != nil {
+			return prefixed(err, "key")
+		}
+	}
+	if base64Value && rec.value != nil {
+		if rec.value, err = s.base64(rec.value); err != nil {
+			return prefixed(err, "value")
+		}
+	}
+	return s.limits.checkKeyAndHeaders("", rec.key, rec.headers)
+}
+
+// headerList reads an array of headers.
+func (s *recordScanner) headerList() ([]record.HeaderKV, error) {
+	start := len(s.headers)
+	err := s.array(func(i int) error {
+		if i >= s.limits.MaxHeaders {
+			return tooLarge("", "%d record headers or more, at most %d are allowed", i+1, s.limits.MaxHeaders)
+		}
+		var h record.HeaderKV
+		if err := s.header(&h); err != nil {
+			return prefixed(err, "["+itoa(int64(i))+"]")
+		}
+		s.headers = append(s.headers, h)
+		return nil
+	})
+	if err != nil || len(s.headers) == start {
+		return nil, err
+	}
+	return slices.Clip(s.headers[start:]), nil
+}
+
+func (s *recordScanner) header(h *record.HeaderKV) error {
+	var binary bool
+	seen := 0
+	err := s.object(func(name []byte) (err error) {
+		bit := 0
+		switch string(name) {
+		case "name":
+			bit = seenName
+			var b []byte
+			if b, err = s.stringOrNull(); err == nil && b == nil {
+				err = badRequest(CodeInvalidField, "want a string, have null")
+			}
+			h.Key = s.name(b)
+		case "value":
+			bit = seenValue
+			h.Value, err = s.stringOrNull()
+		case "encoding":
+			bit = seenEncoding
+			binary, err = s.encoding()
+		default:
+			return unknownMember(name, headerMembers)
+		}
+		return s.member(&seen, bit, err)
+	})
+	switch {
+	case err != nil:
+		return err
+	case seen&seenName == 0:
+		return badField("name", "is missing")
+	case seen&seenValue == 0:
+		return badField("value", "is missing")
+	}
+	if binary && h.Value != nil {
+		if h.Value, err = s.base64(h.Value); err != nil {
+			return prefixed(err, "value")
+		}
+	}
+	return nil
+}
+
+// name is a header's name as a string that is shared by all that are equal.
+func (s *recordScanner) name(b []byte) string {
+	if known, ok := s.names[string(b)]; ok {
+		return known
+	}
+	if len(s.names) >= maxNames {
+		clear(s.names)
+	}
+	name := string(b)
+	s.names[name] = name
+	return name
+}
+
+// member notes that a member was read, with err.
+func (s *recordScanner) member(seen *int, bit int, err error) error {
+	name := memberName(bit)
+	if err != nil {
+		return prefixed(err, name)
+	}
+	if *seen&bit != 0 {
+		return badField(name, "the member is there twice")
+	}
+	*seen |= bit
+	return nil
+}
+
+func memberName(bit int) string {
+	for i, name := range recordMembers {
+		if bit == 1<<i {
+			return name
+		}
+	}
+	return "name"
+}
+
+// encoding reads the name of an encoding; true is base64.
+func (s *recordScanner) encoding() (bool, error) {
+	b, err := s.stringOrNull()
+	switch {
+	case err != nil:
+		return false, err
+	case string(b) == "utf8":
+		return false, nil
+	case string(b) == "base64":
+		return true, nil
+	}
+	return false, badRequest(CodeInvalidField, `want "utf8" or "base64", have %q`, clip(string(b)))
+}
+
+// base64 decodes into the arena.
+func (s *recordScanner) base64(b []byte) ([]byte, error) {
+	start := len(s.arena)
+	out, err := decodeBase64(s.arena, b)
+	if err != nil {
+		return nil, &Error{Code: CodeInvalidEncoding, Detail: "is not base64 (RFC 4648, section 4, with padding)"}
+	}
+	s.arena = out
+	return slices.Clip(out[start:]), nil
+}
+
+// document reads any JSON value and keeps its text.
+func (s *recordScanner) document() ([]byte, error) {
+	s.space()
+	start := s.pos
+	if err := s.skip(); err != nil {
+		return nil, err
+	}
+	doc := s.buf[start:s.pos:s.pos]
+	if !json.Valid(doc) {
+		return nil, s.syntax("is not JSON")
+	}
+	if !utf8.Valid(doc) {
+		return nil, s.syntax("is not UTF-8")
+	}
+	return doc, nil
+}
+
+func unknownMember(name []byte, known []string) error {
+	shown := clip(string(name))
+	detail := shown + ": a record has no member of that name"
+	if len(name) <= 64 {
+		detail += "; did you mean " + config.Nearest(string(name), known) + "?"
+	}
+	return &Error{Code: CodeUnknownField, Detail: detail, Members: Members{Field: shown}}
+}
+
+// prefixed puts a member's name, or an index, before the place that an error
+// names.
+func prefixed(err error, name string) error {
+	e, ok := err.(*Error) //nolint:errorlint // the scanner's own, never wrapped
+	if !ok || name == "" {
+		return err
+	}
+	own := e.Members.Field
+	joined := name
+	switch {
+	case own != "" && own[0] == '[':
+		joined = name + own
+	case own != "":
+		joined = name + "." + own
+	}
+	detail := e.Detail
+	if own != "" && len(detail) > len(own) && detail[:len(own)] == own {
+		detail = detail[len(own):]
+	} else {
+		detail = ": " + detail
+	}
+	out := *e
+	out.Detail, out.Members.Field = joined+detail, joined
+	return &out
+}
