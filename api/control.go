@@ -19,15 +19,16 @@ type control struct {
 	next  http.Handler
 	query []string   // the parameters that the operation knows
 	body  func() any // what the JSON body is; nil: the operation takes none
-	types []string   // the media types of the body
 	empty bool       // an absent body is fine
+	// mediaType is the body's.
+	mediaType string
 }
 
 const typeMergePatch = "application/merge-patch+json"
 
 // control wraps the control plane's handlers; others are returned as they are.
 func (s *Server) control(method, pattern string, h http.Handler) http.Handler {
-	c := &control{next: h, types: []string{typeJSON}}
+	c := &control{next: h, mediaType: typeJSON}
 	switch method + " " + pattern {
 	case "GET /v1/topics":
 		c.query = []string{"prefix", "limit", "page_token"}
@@ -36,7 +37,7 @@ func (s *Server) control(method, pattern string, h http.Handler) http.Handler {
 	case "PUT /v1/topics/{topic}":
 		c.body, c.empty = func() any { return new(gen.TopicSettings) }, true
 	case "PATCH /v1/topics/{topic}":
-		c.body, c.types = func() any { return new(gen.TopicPatch) }, []string{typeMergePatch, typeJSON}
+		c.body, c.mediaType = func() any { return new(gen.TopicPatch) }, typeMergePatch
 	case "POST /v1/topics/{topic}/partitions":
 		c.body = func() any { return new(gen.AddPartitions) }
 	case "GET /v1/topics/{topic}", "DELETE /v1/topics/{topic}", "GET /v1/topics/{topic}/partitions",
@@ -103,18 +104,19 @@ func (c *control) checkBody(r *http.Request) error {
 
 func (c *control) checkType(contentType string) error {
 	mediaType, _, _ := strings.Cut(contentType, ";")
-	mediaType = strings.ToLower(strings.TrimSpace(mediaType))
-	for _, t := range c.types {
-		if mediaType == t {
-			return nil
-		}
+	if strings.EqualFold(strings.TrimSpace(mediaType), c.mediaType) {
+		return nil
 	}
 	have := "no Content-Type"
 	if contentType != "" {
 		have = "Content-Type " + clip(contentType)
 	}
-	return badRequest(CodeUnsupportedMediaType, "this operation reads %s, the request has %s (with curl, use --json)",
-		strings.Join(c.types, " or "), have)
+	option := "--json"
+	if c.mediaType != typeJSON {
+		option = "-H 'Content-Type: " + c.mediaType + "'"
+	}
+	return badRequest(CodeUnsupportedMediaType, "this operation reads %s, the request has %s (with curl, use %s)",
+		c.mediaType, have, option)
 }
 
 // bindingProblem answers for parameters that the generated code can't bind.

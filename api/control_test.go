@@ -30,7 +30,8 @@ func TestTopicLife(t *testing.T) {
 		{exchange{method: "GET", path: "/v1/topics/t"}, 200, `"effective_configs":[{"default":"604800000","is_default":false`},
 		{exchange{method: "PATCH", path: "/v1/topics/t", body: `{"configs":{"retention.ms":null,"segment.bytes":"9"}}`,
 			header: map[string]string{"Content-Type": "application/merge-patch+json"}}, 200, `"configs":{"segment.bytes":"9"}`},
-		{exchange{method: "PATCH", path: "/v1/topics/t", body: `{"configs":{"nonsense":"9"}}`}, 400, `"code":"invalid_config"`},
+		{exchange{method: "PATCH", path: "/v1/topics/t", body: `{"configs":{"nonsense":"9"}}`,
+			header: map[string]string{"Content-Type": "application/merge-patch+json"}}, 400, `"code":"invalid_config"`},
 		{exchange{method: "POST", path: "/v1/topics/t/partitions", body: `{"count":5}`}, 200, `"partitions":5`},
 		{exchange{method: "POST", path: "/v1/topics/t/partitions", body: `{"count":5}`}, 400, `"code":"invalid_partitions"`},
 		{exchange{method: "GET", path: "/v1/topics/t/partitions"}, 200, `{"partitions":[{"bytes":0,"high_watermark":50,`},
@@ -99,6 +100,7 @@ func TestListPages(t *testing.T) {
 func TestBadControlRequests(t *testing.T) {
 	long := strings.Repeat("x", 250)
 	form := map[string]string{"Content-Type": "application/x-www-form-urlencoded"}
+	merge := map[string]string{"Content-Type": "application/merge-patch+json; charset=utf-8"}
 	for _, tc := range []struct {
 		name, method, path, body string
 		header                   map[string]string
@@ -133,10 +135,11 @@ func TestBadControlRequests(t *testing.T) {
 		{"escaped percent", "PUT", "/v1/topics/100%25", "", nil, 400, CodeInvalidTopic, "100%"},
 		{"dots in path", "PUT", "/v1/topics/..", "", nil, 400, CodeInvalidTopic, ""},
 		{"put type", "PUT", "/v1/topics/t", `{"partitions":"3"}`, nil, 400, CodeInvalidField, "partitions"},
-		{"patch nothing", "PATCH", "/v1/topics/t", `{}`, nil, 400, CodeInvalidField, "configs"},
-		{"patch null", "PATCH", "/v1/topics/t", `{"configs":null}`, nil, 400, CodeInvalidField, "configs"},
-		{"patch number", "PATCH", "/v1/topics/t", `{"configs":{"retention.ms":5}}`, nil, 400, CodeInvalidField, "string"},
-		{"patch name", "PATCH", "/v1/topics/t", `{"name":"u"}`, nil, 400, CodeUnknownField, "name"},
+		{"patch as JSON", "PATCH", "/v1/topics/t", `{"configs":{}}`, nil, 415, CodeUnsupportedMediaType, "merge-patch"},
+		{"patch nothing", "PATCH", "/v1/topics/t", `{}`, merge, 400, CodeInvalidField, "configs"},
+		{"patch null", "PATCH", "/v1/topics/t", `{"configs":null}`, merge, 400, CodeInvalidField, "configs"},
+		{"patch number", "PATCH", "/v1/topics/t", `{"configs":{"retention.ms":5}}`, merge, 400, CodeInvalidField, "string"},
+		{"patch name", "PATCH", "/v1/topics/t", `{"name":"u"}`, merge, 400, CodeUnknownField, "name"},
 		{"count", "POST", "/v1/topics/t/partitions", `{}`, nil, 400, CodeInvalidField, "count"},
 		{"partition", "GET", "/v1/topics/t/partitions/-1", "", nil, 400, CodeInvalidParameter, "partition"},
 		{"partition word", "GET", "/v1/topics/t/partitions/x", "", nil, 400, CodeInvalidParameter, "whole number"},

@@ -150,14 +150,10 @@ func (s *Server) DescribeTopic(
 func (s *Server) AlterTopic(
 	ctx context.Context, req gen.AlterTopicRequestObject,
 ) (gen.AlterTopicResponseObject, error) {
-	patch := req.ApplicationMergePatchPlusJSONBody
-	if patch == nil {
-		patch = req.JSONBody
-	}
-	if patch == nil || patch.Configs == nil {
+	if req.Body.Configs == nil {
 		return nil, badField("configs", `want an object such as {"retention.ms": "3600000"}`)
 	}
-	t, err := s.broker.AlterConfigs(ctx, req.Topic, patch.Configs)
+	t, err := s.broker.AlterConfigs(ctx, req.Topic, req.Body.Configs)
 	if err != nil {
 		return nil, err
 	}

@@ -441,6 +441,21 @@ func (e GetKeyParamsLogHop) Valid() bool {
 	}
 }
 
+// Defines values for HeadKeyParamsLogHop.
+const (
+	HeadKeyParamsLogHopN1 HeadKeyParamsLogHop = "1"
+)
+
+// Valid indicates whether the value is a known member of the HeadKeyParamsLogHop enum.
+func (e HeadKeyParamsLogHop) Valid() bool {
+	switch e {
+	case HeadKeyParamsLogHopN1:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for PutKeyParamsAcks.
 const (
 	PutKeyParamsAcksAll    PutKeyParamsAcks = "all"
@@ -645,6 +660,21 @@ const (
 func (e GetRecordParamsLogHop) Valid() bool {
 	switch e {
 	case GetRecordParamsLogHopN1:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HeadRecordParamsLogHop.
+const (
+	HeadRecordParamsLogHopN1 HeadRecordParamsLogHop = "1"
+)
+
+// Valid indicates whether the value is a known member of the HeadRecordParamsLogHop enum.
+func (e HeadRecordParamsLogHop) Valid() bool {
+	switch e {
+	case HeadRecordParamsLogHopN1:
 		return true
 	default:
 		return false
@@ -1180,6 +1210,9 @@ type ExpectOffset = Offset
 // FenceQuery defines model for FenceQuery.
 type FenceQuery = string
 
+// Follow defines model for Follow.
+type Follow = bool
+
 // Format defines model for Format.
 type Format string
 
@@ -1202,7 +1235,7 @@ type Isolation string
 type LastEventId = string
 
 // Limit defines model for Limit.
-type Limit = int32
+type Limit = int64
 
 // LogHeader defines model for LogHeader.
 type LogHeader = string
@@ -1393,6 +1426,18 @@ type GetKeyParams struct {
 // GetKeyParamsLogHop defines parameters for GetKey.
 type GetKeyParamsLogHop string
 
+// HeadKeyParams defines parameters for HeadKey.
+type HeadKeyParams struct {
+	// IfNoneMatch ETags that the client holds (304), or `*` on a write that must create.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+
+	// LogHop Set by a node that forwards a request, which is then not forwarded again.
+	LogHop *HeadKeyParamsLogHop `json:"Log-Hop,omitempty"`
+}
+
+// HeadKeyParamsLogHop defines parameters for HeadKey.
+type HeadKeyParamsLogHop string
+
 // PutKeyParams defines parameters for PutKey.
 type PutKeyParams struct {
 	// Acks When to answer: synced on all in-sync replicas, synced on the leader, or at once (202).
@@ -1464,7 +1509,7 @@ type ReadPartitionParams struct {
 	// End The offset to stop before. The answer, live streams included, ends there.
 	End *Offset `form:"end,omitempty" json:"end,omitempty"`
 
-	// Limit The most records of the answer; of a stream, the records after which it ends.
+	// Limit The most records of a page, at most 1,000; of a stream, the records after which it ends, without a bound.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// MaxBytes About the most bytes of the answer; one record is always returned if there is one.
@@ -1481,6 +1526,9 @@ type ReadPartitionParams struct {
 
 	// Format The form of the answer, before Accept: json (a page), ndjson (a record per line), sse (live events), recordbatch (batches as stored; partitions only) or value (only the values, each followed by a newline).
 	Format *ReadPartitionParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// Follow Keeps an NDJSON stream open: records are sent as they are written, until the client leaves. Event streams always do.
+	Follow *Follow `form:"follow,omitempty" json:"follow,omitempty"`
 
 	// Value json: a value that is a JSON document is embedded as the member `json` instead of `value` and `encoding`.
 	Value *ReadPartitionParamsValue `form:"value,omitempty" json:"value,omitempty"`
@@ -1573,6 +1621,21 @@ type GetRecordParams struct {
 // GetRecordParamsLogHop defines parameters for GetRecord.
 type GetRecordParamsLogHop string
 
+// HeadRecordParams defines parameters for HeadRecord.
+type HeadRecordParams struct {
+	// TopicId The topic must have this id, else 412 topic_id_mismatch: a name can be deleted and created anew. Closed ranges of a pinned topic may be cached for ever.
+	TopicId *TopicId `form:"topic_id,omitempty" json:"topic_id,omitempty"`
+
+	// IfNoneMatch ETags that the client holds (304), or `*` on a write that must create.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+
+	// LogHop Set by a node that forwards a request, which is then not forwarded again.
+	LogHop *HeadRecordParamsLogHop `json:"Log-Hop,omitempty"`
+}
+
+// HeadRecordParamsLogHop defines parameters for HeadRecord.
+type HeadRecordParamsLogHop string
+
 // ReadTopicParams defines parameters for ReadTopic.
 type ReadTopicParams struct {
 	// From Start at the first record or after the last one.
@@ -1587,7 +1650,7 @@ type ReadTopicParams struct {
 	// Tail Start this many records before the end.
 	Tail *Tail `form:"tail,omitempty" json:"tail,omitempty"`
 
-	// Limit The most records of the answer; of a stream, the records after which it ends.
+	// Limit The most records of a page, at most 1,000; of a stream, the records after which it ends, without a bound.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// MaxBytes About the most bytes of the answer; one record is always returned if there is one.
@@ -1604,6 +1667,9 @@ type ReadTopicParams struct {
 
 	// Format The form of the answer, before Accept: json (a page), ndjson (a record per line), sse (live events), recordbatch (batches as stored; partitions only) or value (only the values, each followed by a newline).
 	Format *ReadTopicParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// Follow Keeps an NDJSON stream open: records are sent as they are written, until the client leaves. Event streams always do.
+	Follow *Follow `form:"follow,omitempty" json:"follow,omitempty"`
 
 	// Value json: a value that is a JSON document is embedded as the member `json` instead of `value` and `encoding`.
 	Value *ReadTopicParamsValue `form:"value,omitempty" json:"value,omitempty"`
@@ -1683,9 +1749,6 @@ type ProduceRecordParamsLogHop string
 
 // CreateTopicJSONRequestBody defines body for CreateTopic for application/json ContentType.
 type CreateTopicJSONRequestBody = TopicSpec
-
-// AlterTopicJSONRequestBody defines body for AlterTopic for application/json ContentType.
-type AlterTopicJSONRequestBody = TopicPatch
 
 // AlterTopicApplicationMergePatchPlusJSONRequestBody defines body for AlterTopic for application/merge-patch+json ContentType.
 type AlterTopicApplicationMergePatchPlusJSONRequestBody = TopicPatch
@@ -1841,13 +1904,6 @@ type ClientInterface interface {
 	// Corresponds with PATCH /v1/topics/{topic} (the `AlterTopic` operationId).
 	AlterTopicWithBody(ctx context.Context, topic TopicName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// AlterTopic Change configs (JSON merge patch)
-	//
-	// Takes a body of the `application/json` content type.
-	//
-	// Corresponds with PATCH /v1/topics/{topic} (the `AlterTopic` operationId).
-	AlterTopic(ctx context.Context, topic TopicName, body AlterTopicJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
 	// AlterTopicWithApplicationMergePatchPlusJSONBody Change configs (JSON merge patch)
 	//
 	// Takes a body of the `application/merge-patch+json` content type.
@@ -1910,6 +1966,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/topics/{topic}/keys/{key} (the `GetKey` operationId).
 	GetKey(ctx context.Context, topic TopicName, key string, params *GetKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// HeadKey A key's metadata as headers
+	//
+	// Corresponds with HEAD /v1/topics/{topic}/keys/{key} (the `HeadKey` operationId).
+	HeadKey(ctx context.Context, topic TopicName, key string, params *HeadKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PutKeyWithBody Write a key's value
 	//
@@ -1999,6 +2060,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/topics/{topic}/partitions/{partition}/records/{offset} (the `GetRecord` operationId).
 	GetRecord(ctx context.Context, topic TopicName, partition PartitionPath, offset Offset, params *GetRecordParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// HeadRecord One record's metadata as headers
+	//
+	// Corresponds with HEAD /v1/topics/{topic}/partitions/{partition}/records/{offset} (the `HeadRecord` operationId).
+	HeadRecord(ctx context.Context, topic TopicName, partition PartitionPath, offset Offset, params *HeadRecordParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReadTopic Read all partitions of a topic
 	//
@@ -2192,23 +2258,6 @@ func (c *Client) AlterTopicWithBody(ctx context.Context, topic TopicName, conten
 	return c.Client.Do(req)
 }
 
-// AlterTopic Change configs (JSON merge patch)
-//
-// Takes a body of the `application/json` content type.
-//
-// Corresponds with PATCH /v1/topics/{topic} (the `AlterTopic` operationId).
-func (c *Client) AlterTopic(ctx context.Context, topic TopicName, body AlterTopicJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewAlterTopicRequest(c.Server, topic, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
-}
-
 // AlterTopicWithApplicationMergePatchPlusJSONBody Change configs (JSON merge patch)
 //
 // Takes a body of the `application/merge-patch+json` content type.
@@ -2332,6 +2381,21 @@ func (c *Client) DeleteKey(ctx context.Context, topic TopicName, key string, par
 // Corresponds with GET /v1/topics/{topic}/keys/{key} (the `GetKey` operationId).
 func (c *Client) GetKey(ctx context.Context, topic TopicName, key string, params *GetKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetKeyRequest(c.Server, topic, key, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// HeadKey A key's metadata as headers
+//
+// Corresponds with HEAD /v1/topics/{topic}/keys/{key} (the `HeadKey` operationId).
+func (c *Client) HeadKey(ctx context.Context, topic TopicName, key string, params *HeadKeyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewHeadKeyRequest(c.Server, topic, key, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2551,6 +2615,21 @@ func (c *Client) ProduceToPartitionWithBody(ctx context.Context, topic TopicName
 // Corresponds with GET /v1/topics/{topic}/partitions/{partition}/records/{offset} (the `GetRecord` operationId).
 func (c *Client) GetRecord(ctx context.Context, topic TopicName, partition PartitionPath, offset Offset, params *GetRecordParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetRecordRequest(c.Server, topic, partition, offset, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// HeadRecord One record's metadata as headers
+//
+// Corresponds with HEAD /v1/topics/{topic}/partitions/{partition}/records/{offset} (the `HeadRecord` operationId).
+func (c *Client) HeadRecord(ctx context.Context, topic TopicName, partition PartitionPath, offset Offset, params *HeadRecordParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewHeadRecordRequest(c.Server, topic, partition, offset, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2945,17 +3024,6 @@ func NewDescribeTopicRequest(server string, topic TopicName) (*http.Request, err
 	return req, nil
 }
 
-// NewAlterTopicRequest calls the generic AlterTopic builder with application/json body
-func NewAlterTopicRequest(server string, topic TopicName, body AlterTopicJSONRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	buf, err := json.Marshal(body)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = bytes.NewReader(buf)
-	return NewAlterTopicRequestWithBody(server, topic, "application/json", bodyReader)
-}
-
 // NewAlterTopicRequestWithApplicationMergePatchPlusJSONBody calls the generic AlterTopic builder with application/merge-patch+json body
 func NewAlterTopicRequestWithApplicationMergePatchPlusJSONBody(server string, topic TopicName, body AlterTopicApplicationMergePatchPlusJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -3320,6 +3388,73 @@ func NewGetKeyRequest(server string, topic TopicName, key string, params *GetKey
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+		if params.LogHop != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Log-Hop", *params.LogHop, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Log-Hop", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewHeadKeyRequest constructs an http.Request for the HeadKey method
+func NewHeadKeyRequest(server string, topic TopicName, key string, params *HeadKeyParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "topic", topic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "key", key, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/topics/%s/keys/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodHead, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -3965,7 +4100,7 @@ func NewReadPartitionRequest(server string, topic TopicName, partition Partition
 
 		if params.Limit != nil {
 
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -4026,6 +4161,18 @@ func NewReadPartitionRequest(server string, topic TopicName, partition Partition
 		if params.Format != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "format", *params.Format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Follow != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "follow", *params.Follow, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -4410,6 +4557,107 @@ func NewGetRecordRequest(server string, topic TopicName, partition PartitionPath
 	return req, nil
 }
 
+// NewHeadRecordRequest constructs an http.Request for the HeadRecord method
+func NewHeadRecordRequest(server string, topic TopicName, partition PartitionPath, offset Offset, params *HeadRecordParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "topic", topic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "partition", partition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam2 string
+
+	pathParam2, err = runtime.StyleParamWithOptions("simple", false, "offset", offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/topics/%s/partitions/%s/records/%s", pathParam0, pathParam1, pathParam2)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.TopicId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "topic_id", *params.TopicId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "uuid"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodHead, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IfNoneMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-None-Match", *params.IfNoneMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-None-Match", headerParam0)
+		}
+
+		if params.LogHop != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Log-Hop", *params.LogHop, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Log-Hop", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewReadTopicRequest constructs an http.Request for the ReadTopic method
 func NewReadTopicRequest(server string, topic TopicName, params *ReadTopicParams) (*http.Request, error) {
 	var err error
@@ -4495,7 +4743,7 @@ func NewReadTopicRequest(server string, topic TopicName, params *ReadTopicParams
 
 		if params.Limit != nil {
 
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -4556,6 +4804,18 @@ func NewReadTopicRequest(server string, topic TopicName, params *ReadTopicParams
 		if params.Format != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "format", *params.Format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Follow != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "follow", *params.Follow, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -4958,13 +5218,6 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /v1/topics/{topic} (the `AlterTopic` operationId).
 	AlterTopicWithBodyWithResponse(ctx context.Context, topic TopicName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AlterTopicResponse, error)
 
-	// AlterTopicWithResponse Change configs (JSON merge patch)
-	//
-	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with PATCH /v1/topics/{topic} (the `AlterTopic` operationId).
-	AlterTopicWithResponse(ctx context.Context, topic TopicName, body AlterTopicJSONRequestBody, reqEditors ...RequestEditorFn) (*AlterTopicResponse, error)
-
 	// AlterTopicWithApplicationMergePatchPlusJSONBodyWithResponse Change configs (JSON merge patch)
 	//
 	// Takes a body of the `application/merge-patch+json` content type, and returns a wrapper object for the known response body format(s).
@@ -5031,6 +5284,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/topics/{topic}/keys/{key} (the `GetKey` operationId).
 	GetKeyWithResponse(ctx context.Context, topic TopicName, key string, params *GetKeyParams, reqEditors ...RequestEditorFn) (*GetKeyResponse, error)
+
+	// HeadKeyWithResponse A key's metadata as headers
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with HEAD /v1/topics/{topic}/keys/{key} (the `HeadKey` operationId).
+	HeadKeyWithResponse(ctx context.Context, topic TopicName, key string, params *HeadKeyParams, reqEditors ...RequestEditorFn) (*HeadKeyResponse, error)
 
 	// PutKeyWithBodyWithResponse Write a key's value
 	//
@@ -5134,6 +5394,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/topics/{topic}/partitions/{partition}/records/{offset} (the `GetRecord` operationId).
 	GetRecordWithResponse(ctx context.Context, topic TopicName, partition PartitionPath, offset Offset, params *GetRecordParams, reqEditors ...RequestEditorFn) (*GetRecordResponse, error)
+
+	// HeadRecordWithResponse One record's metadata as headers
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with HEAD /v1/topics/{topic}/partitions/{partition}/records/{offset} (the `HeadRecord` operationId).
+	HeadRecordWithResponse(ctx context.Context, topic TopicName, partition PartitionPath, offset Offset, params *HeadRecordParams, reqEditors ...RequestEditorFn) (*HeadRecordResponse, error)
 
 	// ReadTopicWithResponse Read all partitions of a topic
 	//
@@ -6431,12 +6698,13 @@ func (r DeleteKeyResponse) ContentType() string {
 
 // GetKeyResponse200Headers the declared response headers of an HTTP 200 response for GetKey
 type GetKeyResponse200Headers struct {
-	CacheControl *string
-	ETag         *string
-	LogHeader    *string
-	LogOffset    *int
-	LogPartition *int
-	LogTimestamp *int
+	CacheControl      *string
+	ETag              *string
+	LogHeader         *string
+	LogHeadersOmitted *int
+	LogOffset         *int
+	LogPartition      *int
+	LogTimestamp      *int
 }
 
 // GetKeyResponse304Headers the declared response headers of an HTTP 304 response for GetKey
@@ -6539,6 +6807,61 @@ func (r GetKeyResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// HeadKeyResponse200Headers the declared response headers of an HTTP 200 response for HeadKey
+type HeadKeyResponse200Headers struct {
+	CacheControl      *string
+	ETag              *string
+	LogHeader         *string
+	LogHeadersOmitted *int
+	LogKey            *string
+	LogOffset         *int
+	LogPartition      *int
+	LogTimestamp      *int
+}
+
+// HeadKeyResponse304Headers the declared response headers of an HTTP 304 response for HeadKey
+type HeadKeyResponse304Headers struct {
+	ETag *string
+}
+
+type HeadKeyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *HeadKeyResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *HeadKeyResponse304Headers
+}
+
+// GetBody returns the raw response body bytes
+func (r HeadKeyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r HeadKeyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r HeadKeyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r HeadKeyResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7790,22 +8113,24 @@ func (r ProduceToPartitionResponse) ContentType() string {
 
 // GetRecordResponse200Headers the declared response headers of an HTTP 200 response for GetRecord
 type GetRecordResponse200Headers struct {
-	CacheControl *string
-	ETag         *string
-	LogHeader    *string
-	LogKey       *string
-	LogOffset    *int
-	LogPartition *int
-	LogTimestamp *int
+	CacheControl      *string
+	ETag              *string
+	LogHeader         *string
+	LogHeadersOmitted *int
+	LogKey            *string
+	LogOffset         *int
+	LogPartition      *int
+	LogTimestamp      *int
 }
 
 // GetRecordResponse204Headers the declared response headers of an HTTP 204 response for GetRecord
 type GetRecordResponse204Headers struct {
-	LogHeader    *string
-	LogKey       *string
-	LogOffset    *int
-	LogPartition *int
-	LogTimestamp *int
+	LogHeader         *string
+	LogHeadersOmitted *int
+	LogKey            *string
+	LogOffset         *int
+	LogPartition      *int
+	LogTimestamp      *int
 }
 
 // GetRecordResponse304Headers the declared response headers of an HTTP 304 response for GetRecord
@@ -7924,6 +8249,61 @@ func (r GetRecordResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetRecordResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// HeadRecordResponse200Headers the declared response headers of an HTTP 200 response for HeadRecord
+type HeadRecordResponse200Headers struct {
+	CacheControl      *string
+	ETag              *string
+	LogHeader         *string
+	LogHeadersOmitted *int
+	LogKey            *string
+	LogOffset         *int
+	LogPartition      *int
+	LogTimestamp      *int
+}
+
+// HeadRecordResponse304Headers the declared response headers of an HTTP 304 response for HeadRecord
+type HeadRecordResponse304Headers struct {
+	ETag *string
+}
+
+type HeadRecordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *HeadRecordResponse200Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *HeadRecordResponse304Headers
+}
+
+// GetBody returns the raw response body bytes
+func (r HeadRecordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r HeadRecordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r HeadRecordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r HeadRecordResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -8391,19 +8771,6 @@ func (c *ClientWithResponses) AlterTopicWithBodyWithResponse(ctx context.Context
 	return ParseAlterTopicResponse(rsp)
 }
 
-// AlterTopicWithResponse Change configs (JSON merge patch)
-//
-// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with PATCH /v1/topics/{topic} (the `AlterTopic` operationId).
-func (c *ClientWithResponses) AlterTopicWithResponse(ctx context.Context, topic TopicName, body AlterTopicJSONRequestBody, reqEditors ...RequestEditorFn) (*AlterTopicResponse, error) {
-	rsp, err := c.AlterTopic(ctx, topic, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseAlterTopicResponse(rsp)
-}
-
 // AlterTopicWithApplicationMergePatchPlusJSONBodyWithResponse Change configs (JSON merge patch)
 //
 // Takes a body of the `application/merge-patch+json` content type, and returns a wrapper object for the known response body format(s).
@@ -8511,6 +8878,19 @@ func (c *ClientWithResponses) GetKeyWithResponse(ctx context.Context, topic Topi
 		return nil, err
 	}
 	return ParseGetKeyResponse(rsp)
+}
+
+// HeadKeyWithResponse A key's metadata as headers
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with HEAD /v1/topics/{topic}/keys/{key} (the `HeadKey` operationId).
+func (c *ClientWithResponses) HeadKeyWithResponse(ctx context.Context, topic TopicName, key string, params *HeadKeyParams, reqEditors ...RequestEditorFn) (*HeadKeyResponse, error) {
+	rsp, err := c.HeadKey(ctx, topic, key, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseHeadKeyResponse(rsp)
 }
 
 // PutKeyWithBodyWithResponse Write a key's value
@@ -8692,6 +9072,19 @@ func (c *ClientWithResponses) GetRecordWithResponse(ctx context.Context, topic T
 		return nil, err
 	}
 	return ParseGetRecordResponse(rsp)
+}
+
+// HeadRecordWithResponse One record's metadata as headers
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with HEAD /v1/topics/{topic}/partitions/{partition}/records/{offset} (the `HeadRecord` operationId).
+func (c *ClientWithResponses) HeadRecordWithResponse(ctx context.Context, topic TopicName, partition PartitionPath, offset Offset, params *HeadRecordParams, reqEditors ...RequestEditorFn) (*HeadRecordResponse, error) {
+	rsp, err := c.HeadRecord(ctx, topic, partition, offset, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseHeadRecordResponse(rsp)
 }
 
 // ReadTopicWithResponse Read all partitions of a topic
@@ -10010,6 +10403,13 @@ func ParseGetKeyResponse(rsp *http.Response) (*GetKeyResponse, error) {
 			}
 			headers.LogHeader = &value
 		}
+		if values := rsp.Header.Values("Log-Headers-Omitted"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Headers-Omitted", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogHeadersOmitted = &value
+		}
 		if values := rsp.Header.Values("Log-Offset"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Offset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -10062,6 +10462,94 @@ func ParseGetKeyResponse(rsp *http.Response) (*GetKeyResponse, error) {
 			headers.RetryAfter = value
 		}
 		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseHeadKeyResponse parses an HTTP response from a HeadKeyWithResponse call
+func ParseHeadKeyResponse(rsp *http.Response) (*HeadKeyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &HeadKeyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers HeadKeyResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Log-Header"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Header", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogHeader = &value
+		}
+		if values := rsp.Header.Values("Log-Headers-Omitted"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Headers-Omitted", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogHeadersOmitted = &value
+		}
+		if values := rsp.Header.Values("Log-Key"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Key", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogKey = &value
+		}
+		if values := rsp.Header.Values("Log-Offset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Offset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogOffset = &value
+		}
+		if values := rsp.Header.Values("Log-Partition"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Partition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogPartition = &value
+		}
+		if values := rsp.Header.Values("Log-Timestamp"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Timestamp", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogTimestamp = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers HeadKeyResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers304 = &headers
 	}
 
 	return response, nil
@@ -11434,6 +11922,13 @@ func ParseGetRecordResponse(rsp *http.Response) (*GetRecordResponse, error) {
 			}
 			headers.LogHeader = &value
 		}
+		if values := rsp.Header.Values("Log-Headers-Omitted"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Headers-Omitted", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogHeadersOmitted = &value
+		}
 		if values := rsp.Header.Values("Log-Key"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Key", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -11471,6 +11966,13 @@ func ParseGetRecordResponse(rsp *http.Response) (*GetRecordResponse, error) {
 				return nil, err
 			}
 			headers.LogHeader = &value
+		}
+		if values := rsp.Header.Values("Log-Headers-Omitted"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Headers-Omitted", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogHeadersOmitted = &value
 		}
 		if values := rsp.Header.Values("Log-Key"); len(values) > 0 {
 			var value string
@@ -11531,6 +12033,94 @@ func ParseGetRecordResponse(rsp *http.Response) (*GetRecordResponse, error) {
 			headers.RetryAfter = value
 		}
 		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseHeadRecordResponse parses an HTTP response from a HeadRecordWithResponse call
+func ParseHeadRecordResponse(rsp *http.Response) (*HeadRecordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &HeadRecordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers HeadRecordResponse200Headers
+		if values := rsp.Header.Values("Cache-Control"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Cache-Control", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CacheControl = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		if values := rsp.Header.Values("Log-Header"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Header", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogHeader = &value
+		}
+		if values := rsp.Header.Values("Log-Headers-Omitted"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Headers-Omitted", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogHeadersOmitted = &value
+		}
+		if values := rsp.Header.Values("Log-Key"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Key", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogKey = &value
+		}
+		if values := rsp.Header.Values("Log-Offset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Offset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogOffset = &value
+		}
+		if values := rsp.Header.Values("Log-Partition"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Partition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogPartition = &value
+		}
+		if values := rsp.Header.Values("Log-Timestamp"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Timestamp", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogTimestamp = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 304:
+		var headers HeadRecordResponse304Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers304 = &headers
 	}
 
 	return response, nil

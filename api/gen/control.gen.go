@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -546,9 +545,6 @@ type ListTopicsParams struct {
 
 // CreateTopicJSONRequestBody defines body for CreateTopic for application/json ContentType.
 type CreateTopicJSONRequestBody = TopicSpec
-
-// AlterTopicJSONRequestBody defines body for AlterTopic for application/json ContentType.
-type AlterTopicJSONRequestBody = TopicPatch
 
 // AlterTopicApplicationMergePatchPlusJSONRequestBody defines body for AlterTopic for application/merge-patch+json ContentType.
 type AlterTopicApplicationMergePatchPlusJSONRequestBody = TopicPatch
@@ -1860,9 +1856,8 @@ func (response DescribeTopic503ApplicationProblemPlusJSONResponse) VisitDescribe
 }
 
 type AlterTopicRequestObject struct {
-	Topic                             TopicName `json:"topic"`
-	JSONBody                          *AlterTopicJSONRequestBody
-	ApplicationMergePatchPlusJSONBody *AlterTopicApplicationMergePatchPlusJSONRequestBody
+	Topic TopicName `json:"topic"`
+	Body  *AlterTopicApplicationMergePatchPlusJSONRequestBody
 }
 
 type AlterTopicResponseObject interface {
@@ -3065,26 +3060,13 @@ func (sh *strictHandler) AlterTopic(w http.ResponseWriter, r *http.Request, topi
 	var request AlterTopicRequestObject
 
 	request.Topic = topic
-	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
 
-		var body AlterTopicJSONRequestBody
-		if err := runtime.BindJSONBody(r, &body); err != nil {
-			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-			return
-		}
-		request.JSONBody = &body
-
+	var body AlterTopicApplicationMergePatchPlusJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
 	}
-	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/merge-patch+json") {
-
-		var body AlterTopicApplicationMergePatchPlusJSONRequestBody
-		if err := runtime.BindJSONBody(r, &body); err != nil {
-			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-			return
-		}
-		request.ApplicationMergePatchPlusJSONBody = &body
-
-	}
+	request.Body = &body
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.AlterTopic(ctx, request.(AlterTopicRequestObject))

@@ -161,7 +161,9 @@ func (w *Response) beginEncoding(status int) {
 		return
 	}
 	h := w.Header()
-	h.Add("Vary", "Accept-Encoding")
+	if h["Vary"] == nil { // a handler that sets it knows of the coding
+		h.Set("Vary", "Accept-Encoding")
+	}
 	if status < 200 || status == http.StatusNoContent || status == http.StatusNotModified ||
 		h["Content-Encoding"] != nil || !compressible(h.Get("Content-Type")) || short(h.Get("Content-Length")) {
 		return
