@@ -163,10 +163,10 @@ func TestSnappyOfEveryShape(t *testing.T) {
 	}
 }
 
-// bombs expand to 64 MiB from little.
+// bombs expand to 16 MiB from little.
 func bombs(t *testing.T) map[string][]byte {
 	t.Helper()
-	zeros := make([]byte, 64<<20)
+	zeros := make([]byte, 16<<20)
 	out := map[string][]byte{}
 	for _, c := range codecs[1:] {
 		out[c.String()] = rawBatch(c, sample(), compress(c, nil, zeros))
@@ -206,7 +206,7 @@ func TestBombsFailCheaply(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		runtime.ReadMemStats(&after)
-		// Growing wastes some; the bombs hold 64 times the limit.
+		// Growing wastes some; the bombs hold 16 times the limit.
 		if n := after.TotalAlloc - before.TotalAlloc; n > 6*limit {
 			t.Errorf("%s: allocated %d bytes under a limit of %d", name, n, limit)
 		}

@@ -168,6 +168,7 @@ func matches(glob, name string) bool {
 	if glob == "" {
 		return true
 	}
+	glob = strings.TrimPrefix(glob, "/")
 	name = strings.TrimPrefix(path.Clean(name), "/")
 	want := strings.Count(glob, "/") + 1
 	if elements := strings.Split(name, "/"); len(elements) > want {

@@ -150,17 +150,14 @@ func (m *Mem) rename(oldName, newName string) error {
 	switch {
 	case n == nil:
 		return syscall.ENOENT
+	case target != nil && target.dir != nil:
+		return syscall.EEXIST // as package os does, even if it is empty
 	case n == target:
 		return nil
 	case n.dir != nil && within(split(newName), split(oldName)):
 		return syscall.EINVAL
-	case target == nil:
-	case n.dir == nil && target.dir != nil:
-		return syscall.EISDIR
-	case n.dir != nil && target.dir == nil:
+	case n.dir != nil && target != nil:
 		return syscall.ENOTDIR
-	case target.dir != nil && len(target.dir.entries) > 0:
-		return syscall.ENOTEMPTY
 	}
 	id := m.tick()
 	m.change(from, memChange{id: id, name: oldBase})

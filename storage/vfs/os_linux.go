@@ -37,11 +37,11 @@ func onFD(f *os.File, op string, fn func(fd int) error) error {
 			}
 		}
 	})
-	if err == nil {
-		err = callErr
-	}
-	if err != nil {
-		return &fs.PathError{Op: op, Path: f.Name(), Err: err}
+	switch {
+	case err != nil: // the only reason not to be called
+		return &fs.PathError{Op: op, Path: f.Name(), Err: fs.ErrClosed}
+	case callErr != nil:
+		return &fs.PathError{Op: op, Path: f.Name(), Err: callErr}
 	}
 	return nil
 }

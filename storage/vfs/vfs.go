@@ -49,7 +49,7 @@ type FS interface {
 	OpenRead(name string) (File, error)
 	Remove(name string) error
 	RemoveAll(name string) error
-	// Rename replaces newName if it exists.
+	// Rename replaces newName if it is a file; fs.ErrExist if it is a directory.
 	Rename(oldName, newName string) error
 	// MkdirAll creates a directory and its parents; existing ones are kept.
 	// The directories it creates are durable after SyncDir of their parents.
