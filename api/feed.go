@@ -94,6 +94,7 @@ func (f *feed) pull(ctx context.Context, sp *span, maxBytes int, to emitter) (n 
 		var batches []byte
 		if batches, err = f.look(ctx, sp, maxBytes); err == nil {
 			n, err = f.decode(sp, batches, to)
+			err = unreadable(err)
 		}
 		if sp.next == before {
 			break

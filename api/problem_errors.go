@@ -5,9 +5,12 @@ import (
 	"errors"
 
 	"github.com/chroniklog/chronik/api/middleware"
+	"github.com/chroniklog/chronik/raft"
 	"github.com/chroniklog/chronik/raft/meta"
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/server/replica"
+	"github.com/chroniklog/chronik/storage/plog"
 	"github.com/chroniklog/chronik/storage/record"
 )
 
@@ -23,6 +26,9 @@ type mapping struct {
 // unknown outcome before the reason for it.
 var sentinels = [...]mapping{
 	{partition.ErrOutcomeUnknown, CodeOutcomeUnknown},
+	{raft.ErrOutcomeUnknown, CodeOutcomeUnknown},
+	{plog.ErrFailed, CodeStoreFailed},
+	{plog.ErrCorrupt, CodeCorruptLog},
 
 	{middleware.ErrHostNotAllowed, CodeHostNotAllowed},
 	{middleware.ErrCrossOrigin, CodeCrossOrigin},
@@ -106,8 +112,40 @@ var sentinels = [...]mapping{
 	{meta.ErrCorrupt, CodeInternal},
 	{meta.ErrVersion, CodeInternal},
 
+	{plog.ErrTrimmed, CodeOffsetTrimmed},
+	{plog.ErrBeyondEnd, CodeOffsetBeyondEnd},
+	{plog.ErrUnknownLog, CodeNotLeader},
+	{plog.ErrStaleIncarnation, CodeNotLeader},
+	{plog.ErrDeleted, CodeUnknownTopic},
+	{plog.ErrDiskFull, CodeDiskFull},
+	{plog.ErrBacklog, CodeThrottled},
+	{plog.ErrClosed, CodeShuttingDown},
+	{plog.ErrFormat, CodeInternal},
+	{replica.ErrGap, CodeInternal},
+
+	{raft.ErrNotController, CodeNoController},
+	{raft.ErrNoController, CodeNoController},
+	{raft.ErrBusy, CodeThrottled},
+	{raft.ErrClosed, CodeShuttingDown},
+	{raft.ErrUnknownNode, CodeBadRequest},
+	{raft.ErrLastVoter, CodeBadRequest},
+	{raft.ErrDiskFull, CodeDiskFull},
+	{raft.ErrCorrupt, CodeInternal},
+
 	{context.DeadlineExceeded, CodeOutcomeUnknown},
 	{context.Canceled, CodeCanceled},
+}
+
+// unreadable is the error of a stored batch that can't be decoded: the codec's
+// error means the log's corruption here, not the client's.
+func unreadable(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{
+		Code: CodeCorruptLog, Cause: err,
+		Detail: "the record batch at this offset can't be decoded; the node's log tells why under this trace_id",
+	}
 }
 
 // translate turns an error of the layers below into an Error.
