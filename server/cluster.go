@@ -40,8 +40,10 @@ func (b *Broker) propose(ctx context.Context, cmd meta.Command) (meta.Result, er
 		return res, nil
 	case errors.Is(err, raft.ErrOutcomeUnknown):
 		return res, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
-	case errors.Is(err, raft.ErrNotController), errors.Is(err, raft.ErrNoController):
+	case errors.Is(err, raft.ErrNotController), errors.Is(err, raft.ErrNoController), errors.Is(err, raft.ErrBusy):
 		return res, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case errors.Is(err, raft.ErrClosed):
+		return res, fmt.Errorf("%w: %w", ErrShuttingDown, err)
 	case errors.Is(err, meta.ErrTopicExists):
 		return res, fmt.Errorf("%w: %w", ErrTopicExists, err)
 	case errors.Is(err, meta.ErrUnknownTopic):

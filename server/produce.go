@@ -34,9 +34,9 @@ func (b *Broker) ResolveTopic(ctx context.Context, name string, autoCreate bool)
 }
 
 // ChoosePartition picks the partition of a record that names none: by the key
-// as Kafka's Java client does (murmur2), else by the hash of the
-// Idempotency-Key, so that a retry through any node meets the first attempt,
-// else one that this node leads, the same for a while.
+// as Kafka's Java client does (murmur2), else by the Idempotency-Key, so that
+// a retry through any node meets the first attempt, even where partitions were
+// added between the two; else one that this node leads, the same for a while.
 func (b *Broker) ChoosePartition(t Topic, key []byte, idempotencyKey string) int32 {
 	switch {
 	case t.Partitions <= 1:
@@ -44,7 +44,7 @@ func (b *Broker) ChoosePartition(t Topic, key []byte, idempotencyKey string) int
 	case key != nil:
 		return record.PartitionForKey(key, t.Partitions)
 	case idempotencyKey != "":
-		return record.PartitionForKey([]byte(idempotencyKey), t.Partitions)
+		return b.homeOf(t, idempotencyKey)
 	}
 	e := b.dir.id(t.ID)
 	if e == nil { // deleted since: the append will say so

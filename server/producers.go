@@ -97,6 +97,9 @@ func (b *Broker) ProducerID(ctx context.Context, name string) (id int64, err err
 		b.names.put(name, known)
 		return known.id, nil
 	}
+	if err := b.roomForMetadata(); err != nil {
+		return 0, fmt.Errorf("map producer %q: %w", name, err)
+	}
 	res, err := b.propose(ctx, &meta.MapProducer{Name: name, TTLMs: producerTTL.Milliseconds()})
 	if err != nil {
 		return 0, fmt.Errorf("map producer %q: %w", name, err)

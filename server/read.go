@@ -32,7 +32,10 @@ func (b *Broker) Read(ctx context.Context, req ReadRequest) (ReadResult, error) 
 	timer := time.NewTimer(req.Wait)
 	defer timer.Stop()
 	for {
-		// Read once more after subscribing: what came between is not signalled.
+		// Look once more after subscribing: what came between is not signalled.
+		if b.dir.id(e.topic.ID) == nil {
+			return ReadResult{}, b.goneError(e)
+		}
 		res, err = b.readOnce(e, rep, req)
 		if err != nil || len(res.Batches) > 0 {
 			return res, err

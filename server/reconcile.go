@@ -227,7 +227,7 @@ func (b *Broker) newEntry(t *meta.Topic) *entry {
 		},
 		values: values,
 		limits: TopicLimits{
-			MaxMessageBytes: values.MaxMessageBytes, MaxDecompressed: b.o.MaxDecompressed,
+			MaxMessageBytes: min(values.MaxMessageBytes, b.store.MaxBatchBytes()), MaxDecompressed: b.o.MaxDecompressed,
 			MaxBatchRecords: b.o.MaxBatchRecords, Compacted: values.Compact, LogAppendTime: values.LogAppendTime,
 		},
 		parts: make([]*part, len(t.Partitions)),

@@ -67,6 +67,9 @@ func (b *Broker) createTopic(ctx context.Context, spec TopicSpec, internal bool)
 			Name: spec.Name, Partitions: int32(len(assignment)), ReplicationFactor: int16(rf), Configs: cmd.Configs,
 		}, nil
 	}
+	if err := b.roomForMetadata(); err != nil {
+		return Topic{}, err
+	}
 	if _, err := b.propose(ctx, cmd); err != nil {
 		return Topic{}, err
 	}
@@ -143,6 +146,15 @@ func (b *Broker) registered() (ids []NodeID) {
 		}
 	})
 	return ids
+}
+
+// roomForMetadata refuses what makes the metadata grow while the disk is full.
+// Deleting topics and altering configs, which can make room, stay possible.
+func (b *Broker) roomForMetadata() error {
+	if b.store.DiskFull() {
+		return ErrDiskFull
+	}
+	return nil
 }
 
 // awaitLed waits until find finds a topic whose partitions all have leaders.
@@ -229,6 +241,9 @@ func (b *Broker) AddPartitions(ctx context.Context, name string, total int32, fo
 	if e.values.Compact && !force {
 		return Topic{}, fmt.Errorf("%s: %w: the topic is compacted, and its keys would move away from their last values; "+
 			"force it if that is meant", op, ErrInvalidPartitions)
+	}
+	if err := b.roomForMetadata(); err != nil {
+		return Topic{}, fmt.Errorf("%s: %w", op, err)
 	}
 	assignments, err := b.place(total-e.topic.Partitions, int(e.topic.ReplicationFactor))
 	if err != nil {
