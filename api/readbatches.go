@@ -66,7 +66,7 @@ func (sp *span) passBatches(batches []byte, left *int64, room int64) ([]byte, er
 	for rest := batches; len(rest) > 0; {
 		h, err := record.ParseHeader(rest)
 		if err != nil {
-			return batches[:size], err
+			return batches[:size], unreadable(err)
 		}
 		if h.BaseOffset >= sp.end || h.Size() > len(rest) || *left <= 0 ||
 			size > 0 && int64(size+h.Size()) > room {

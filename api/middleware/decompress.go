@@ -97,6 +97,9 @@ func (cs *codecs) zstdReader() (*zstd.Decoder, error) {
 
 // judge holds the counts against the limits and charges what was read.
 func (b *body) judge() error {
+	if b.limit > 0 && b.in > b.limit {
+		return &BodyTooLargeError{Limit: b.limit}
+	}
 	if b.limit > 0 && b.out > b.limit {
 		return &DecompressedTooLargeError{Limit: b.limit}
 	}
