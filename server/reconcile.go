@@ -33,6 +33,7 @@ type touched struct {
 // changes are topics to read anew, partitions with their new state in the
 // order of the log, and the index up to which that is complete.
 type changes struct {
+	all        bool // the image was replaced: look at every topic
 	topics     map[TopicID]struct{}
 	partitions []meta.PartitionChanged
 	index      uint64
@@ -60,6 +61,8 @@ func (b *Broker) Applied(index uint64, events []meta.Event) {
 			}
 		case meta.PartitionChanged:
 			t.partitions = append(t.partitions, e)
+		case meta.ImageReplaced:
+			t.all, t.partitions = true, nil
 		}
 	}
 	t.index = max(t.index, index)
@@ -93,13 +96,7 @@ func (b *Broker) reconciler() {
 // reconcileAll reads the whole image.
 func (b *Broker) reconcileAll() {
 	c := b.touched.take() // the image is at least there
-	c.partitions = nil
-	b.meta.View(func(img *meta.Image) {
-		list, _ := img.Topics("", "", 0)
-		for _, t := range list {
-			c.topics[t.ID] = struct{}{}
-		}
-	})
+	c.all = true
 	b.reconcile(c)
 }
 
@@ -107,6 +104,9 @@ func (b *Broker) reconcileAll() {
 // on. What the image shows may be newer than the changes, never older; a
 // partition's epoch tells which state is.
 func (b *Broker) reconcile(c changes) {
+	if c.all {
+		b.touchAll(&c)
+	}
 	var set []*entry
 	var gone []TopicID
 	for id := range c.topics {
@@ -130,6 +130,19 @@ func (b *Broker) reconcile(c changes) {
 	}
 	b.followPartitions(c.partitions)
 	b.dir.reached(c.index)
+}
+
+// touchAll adds every topic that the image has, or the directory still shows.
+func (b *Broker) touchAll(c *changes) {
+	b.meta.View(func(img *meta.Image) {
+		list, _ := img.Topics("", "", 0)
+		for _, t := range list {
+			c.topics[t.ID] = struct{}{}
+		}
+	})
+	for _, e := range b.dir.all() {
+		c.topics[e.topic.ID] = struct{}{}
+	}
 }
 
 // followPartitions gives partitions their new states, and topics their new

@@ -145,10 +145,16 @@ func (n *Node) open(ctx context.Context) error {
 	if err := errors.Join(n.openRaft(ctx), <-stored); err != nil {
 		return err
 	}
-	if err := n.broker.Start(ctx, n.raft, n.store); err != nil {
+	select {
+	case <-n.raft.Ready():
+	case <-ctx.Done():
+		return fmt.Errorf("no controller was found in time: %w", context.Cause(ctx))
+	}
+	// Before this process is announced: the directory may be another cluster's.
+	if err := n.enterCluster(ctx); err != nil {
 		return err
 	}
-	return n.enterCluster(ctx)
+	return n.broker.Start(ctx, n.raft, n.store)
 }
 
 // incarnations are the random ids of this process and of its data directory.

@@ -40,7 +40,8 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 func (n *Node) openRaft(ctx context.Context) (err error) {
 	n.raft, err = raft.Open(ctx, raft.Options{
 		Dir: path.Join(n.dir.path, raftDir), NodeID: n.cfg.NodeID, Logger: n.log.With("part", "raft"),
-		Now: n.o.Now, OnApply: n.broker.Applied, Fatal: n.fail,
+		Addr: advertised(n.cfg.PeerAdvertise, n.cfg.Peer),
+		Now:  n.o.Now, OnApply: n.broker.Applied, Fatal: n.fail, FS: n.o.FS,
 	})
 	if err != nil {
 		return fmt.Errorf("open metadata: %w", err)
