@@ -34,6 +34,7 @@ bench: build ## compare with the machine's limits and with NATS (BENCH_SHORT=1 f
 lint: ## gofmt, vet, staticcheck; server/tidy keeps the rest in "make test"
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt -w: $$out"; exit 1; }
 	go vet ./... && go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	cd server/bench && go vet . && go test . && go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 .
 
 gen: ## the control plane's server and client from openapi.yaml
 	go generate ./api/...
