@@ -21,13 +21,14 @@ type answer struct {
 	ctrl   *http.ResponseController
 	buf    *buffer
 	format format
+	status int // of the answer
 	begun  bool
 	err    error         // of the first write that failed; later ones do nothing
 	slow   time.Duration // that the last write took
 }
 
 func (s *Server) newAnswer(w http.ResponseWriter, f format) *answer {
-	return &answer{s: s, w: w, ctrl: http.NewResponseController(w), buf: getBuffer(), format: f}
+	return &answer{s: s, w: w, ctrl: http.NewResponseController(w), buf: getBuffer(), format: f, status: http.StatusOK}
 }
 
 // release gives the buffer back.
@@ -45,7 +46,7 @@ func (a *answer) begin() {
 	}
 	a.begun = true
 	a.w.Header()["Content-Type"] = []string{a.format.mediaType()}
-	a.w.WriteHeader(http.StatusOK)
+	a.w.WriteHeader(a.status)
 }
 
 // write sends what was gathered.

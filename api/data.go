@@ -14,6 +14,7 @@ func (s *Server) dataRoutes(r chi.Router) {
 	)
 	r.Post(topic+"/records", s.postRecord)
 	r.Get(topic+"/records", s.getTopicRecords)
+	r.Post(topic+"/batches", s.postBatches)
 
 	r.Post(records, s.postPartitionRecord)
 	r.Get(records, s.getPartitionRecords)

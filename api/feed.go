@@ -174,12 +174,12 @@ func (f *feed) decode(sp *span, batches []byte, to emitter) (n int, err error) {
 			return n, nil // the log returns whole batches; a short tail is never one
 		}
 		if err != nil {
-			return n, err
+			return n, corruptLog(err)
 		}
 		batches = rest
 		h, err := record.ParseHeader(batch)
 		if err != nil {
-			return n, err
+			return n, corruptLog(err)
 		}
 		if h.NextOffset() <= sp.next {
 			continue
@@ -200,7 +200,7 @@ func (f *feed) decode(sp *span, batches []byte, to emitter) (n int, err error) {
 func (f *feed) records(sp *span, batch []byte, n int, to emitter) (count int, more bool, err error) {
 	h, err := f.reader.Reset(batch, f.limits.MaxDecompressed)
 	if err != nil {
-		return n, false, err
+		return n, false, corruptLog(err)
 	}
 	marked := partition.Marked(&h)
 	for f.reader.Next(&f.rec) {
@@ -221,7 +221,16 @@ func (f *feed) records(sp *span, batch []byte, n int, to emitter) (count int, mo
 			return n, false, nil
 		}
 	}
-	return n, true, f.reader.Err()
+	return n, true, corruptLog(f.reader.Err())
+}
+
+// corruptLog marks an error of package record as one of what is stored: from
+// a client's body the same error would be the client's.
+func corruptLog(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &Error{Code: CodeCorruptLog, Cause: err}
 }
 
 // hideIdempotency takes off the header that the broker put before the

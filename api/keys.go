@@ -213,7 +213,6 @@ func (s *Server) eraseKey(w http.ResponseWriter, r *http.Request) error {
 	defer putProduce(p)
 	body := p.body
 	p.topic, p.key, p.body = t, key, nil
-	p.keepTrace(r)
 	_, appended, err := s.changeKey(r.Context(), p, s.broker.ChoosePartition(t, key, ""), match, partition.NoConditions)
 	p.body = body
 	if err != nil {

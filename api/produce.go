@@ -14,7 +14,6 @@ import (
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/server/replica"
-	"github.com/chroniklog/chronik/server/telemetry"
 	"github.com/chroniklog/chronik/storage/record"
 )
 
@@ -205,14 +204,13 @@ func unknownPartition(topic string, p, count int32) error {
 	return badRequest(CodeUnknownPartition, "topic %s has no partition %d: it has %d, counted from 0", topic, p, count)
 }
 
-// complete hashes what the client sent, and then adds the headers that the
-// broker gives a record.
+// complete hashes what the client sent, and then adds the header that the
+// request gives the record. The broker adds the trace context of its span.
 func (p *produce) complete(r *http.Request) {
 	if p.idemKey != "" {
 		p.hash = bodyHash(p.key, p.body, p.headers, p.timestamp)
 	}
 	p.keepContentType(r)
-	p.keepTrace(r)
 }
 
 // keepContentType adds the request's Content-Type to the record's headers, so
@@ -229,15 +227,8 @@ func (p *produce) keepContentType(r *http.Request) {
 	p.headers = append(p.headers, record.HeaderKV{Key: contentType, Value: []byte(v[0])})
 }
 
-// keepTrace adds the request's trace context to the record's headers when the
-// request brought one or is sampled; a trace that nobody keeps is not worth
-// the bytes.
-func (p *produce) keepTrace(r *http.Request) {
-	if traced(r) {
-		p.headers = telemetry.InjectHeaders(r.Context(), p.headers)
-	}
-}
-
+// traced tells whether the request brought a trace context or is sampled; a
+// trace that nobody keeps is not worth the bytes in a record.
 func traced(r *http.Request) bool {
 	return r.Header["Traceparent"] != nil || trace.SpanContextFromContext(r.Context()).IsSampled()
 }

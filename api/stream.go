@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -298,16 +297,14 @@ func (st *stream) fail(err error) {
 		st.write()
 		panic(http.ErrAbortHandler) // no room for the problem: cut, so that it is no silent end
 	}
-	problem, merr := json.Marshal(problemFor(st.w, st.r, err))
-	if merr != nil {
-		panic("api: problem can't be marshalled: " + merr.Error())
-	}
 	if st.format == formatSSE {
 		st.buf.b = append(st.buf.b, "event: error\ndata: "...)
-		st.buf.b = append(append(st.buf.b, problem...), "\n\n"...)
+		st.buf.b = appendProblem(st.buf.b, st.w, st.r, err)
+		st.buf.b = append(st.buf.b, "\n\n"...)
 	} else {
 		st.buf.b = append(st.buf.b, `{"error":`...)
-		st.buf.b = append(append(st.buf.b, problem...), "}\n"...)
+		st.buf.b = appendProblem(st.buf.b, st.w, st.r, err)
+		st.buf.b = append(st.buf.b, "}\n"...)
 	}
 	st.write()
 	st.flush()
