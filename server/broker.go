@@ -142,7 +142,6 @@ func (b *Broker) Start(ctx context.Context, m Metadata, store *plog.Store) error
 	if err := b.register(ctx); err != nil {
 		return fmt.Errorf("start broker: %w", err)
 	}
-	b.o.Logger.Info("initializing partition metadata")
 	b.reconcileAll()
 	if err := b.adoptLogs(ctx); err != nil {
 		return fmt.Errorf("start broker: %w", err)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -148,7 +149,8 @@ func TestCreateTopicRefuses(t *testing.T) {
 		}
 	}
 	spec := TopicSpec{Name: "t", Partitions: 3, ValidateOnly: true}
-	if topic, err := b.CreateTopic(t.Context(), spec); err != nil || topic.Partitions != 3 || topic.ReplicationFactor != 1 {
+	topic, err := b.CreateTopic(t.Context(), spec)
+	if err != nil || topic.Partitions != 3 || topic.ReplicationFactor != 1 {
 		t.Errorf("validate only: %+v %v", topic, err)
 	}
 	if _, err := b.Topic("t"); !errors.Is(err, ErrUnknownTopic) {
@@ -379,6 +381,46 @@ func TestProducerIDs(t *testing.T) {
 	for _, bad := range []string{"", strings.Repeat("x", MaxProducerName+1), "\xff"} {
 		if _, err := b.ProducerID(t.Context(), bad); !errors.Is(err, ErrInvalidProducer) {
 			t.Errorf("%.10q: %v", bad, err)
+		}
+	}
+}
+
+// A partition whose leader dies goes on here, and the log tells it in the words
+// that operators look for.
+func TestFailoverHere(t *testing.T) {
+	var log bytes.Buffer
+	b := newBroker(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	propose := func(c meta.Command) {
+		t.Helper()
+		if _, err := b.propose(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	propose(&meta.RegisterBroker{ID: 2, Incarnation: [16]byte{9}, Directory: [16]byte{8}, HTTP: "two:1"})
+	mustCreate(t, b, TopicSpec{Name: "t", Assignment: [][]NodeID{{2, 1}}})
+	_, err := appendOne(t, b, "t", 0, plain("x"))
+	var notLeader *NotLeaderError
+	if !errors.As(err, &notLeader) || notLeader.Leader != 2 || notLeader.Addr != "two:1" {
+		t.Fatalf("append while node 2 leads: %v", err)
+	}
+	if err := b.change(t.Context(), "fence", &meta.FenceBroker{ID: 2}); err != nil {
+		t.Fatal(err)
+	}
+	if res, err := appendOne(t, b, "t", 0, plain("x")); err != nil || res.Offset != 0 || res.LeaderEpoch != 1 {
+		t.Errorf("append after the failover: %+v %v", res, err)
+	}
+	if info, err := b.Partition(t.Context(), "t", 0); err != nil || info.Leader != 1 || len(info.ISR) != 1 {
+		t.Errorf("partition: %+v %v", info, err)
+	}
+	if c := b.Cluster(); c.UnderReplicatedPartitions != 1 || len(c.Nodes) != 2 || c.Nodes[1].Alive {
+		t.Errorf("cluster: %+v", c)
+	}
+	for _, want := range []string{
+		`msg="initializing partition metadata" topic=t`, `msg="leader timeout" topic=t partition=0 leader=2`,
+		`msg="elected new leader" topic=t partition=0 leader=1 epoch=1 isr=[1]`,
+	} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %q:\n%s", want, log.String())
 		}
 	}
 }

@@ -42,6 +42,8 @@ func (b *Broker) propose(ctx context.Context, cmd meta.Command) (meta.Result, er
 		return res, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	case errors.Is(err, raft.ErrNotController), errors.Is(err, raft.ErrNoController), errors.Is(err, raft.ErrBusy):
 		return res, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case errors.Is(err, raft.ErrDiskFull):
+		return res, fmt.Errorf("%w: %w", ErrDiskFull, err)
 	case errors.Is(err, raft.ErrClosed):
 		return res, fmt.Errorf("%w: %w", ErrShuttingDown, err)
 	case errors.Is(err, meta.ErrTopicExists):

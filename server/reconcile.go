@@ -1,26 +1,12 @@
 package server
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"maps"
 	"sync"
 	"sync/atomic"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/chroniklog/chronik/raft/meta"
-	"github.com/chroniklog/chronik/server/partition"
-	"github.com/chroniklog/chronik/server/topicconfig"
-	"github.com/chroniklog/chronik/storage/plog"
-	"github.com/chroniklog/chronik/storage/record"
 )
-
-// closeParallel is how many replicas are closed, or logs deleted, at once:
-// enough that they share commit cycles.
-const closeParallel = 64
 
 // touched collects what the metadata log changed until the reconciler takes
 // it. It never blocks the raft loop.
@@ -97,6 +83,8 @@ func (b *Broker) reconciler() {
 func (b *Broker) reconcileAll() {
 	c := b.touched.take() // the image is at least there
 	c.all = true
+	topics, partitions := b.counts()
+	b.o.Logger.Info("initializing partition metadata", "topics", topics, "partitions", partitions)
 	b.reconcile(c)
 }
 
@@ -118,6 +106,9 @@ func (b *Broker) reconcile(c changes) {
 			}
 		})
 		if found {
+			if !c.all && b.dir.id(id) == nil {
+				b.o.Logger.Info("initializing partition metadata", "topic", t.Name, "partitions", len(t.Partitions))
+			}
 			set = append(set, b.serve(&t))
 		} else {
 			gone = append(gone, id)
@@ -224,36 +215,29 @@ func (b *Broker) serve(t *meta.Topic) *entry {
 	return e
 }
 
-func (b *Broker) newEntry(t *meta.Topic) *entry {
-	rf := int32(t.ReplicationFactor())
-	values, err := topicconfig.Parse(t.Configs, rf)
-	if err != nil { // stored by a newer release: what can't be read has its default
-		b.o.Logger.Warn("topic config can't be read", "topic", t.Name, "error", err)
+// logLeadership tells operators of a failover: on the controller, which
+// decided it, and on the new leader.
+func (b *Broker) logLeadership(topic string, p int32, was, is *meta.Partition) {
+	controller := b.meta.Status().Leader == b.o.Node
+	if was.Leader == is.Leader || !controller && is.Leader != b.o.Node {
+		return
 	}
-	if _, set := t.Configs["min.insync.replicas"]; !set && b.o.MinInsync > 0 {
-		values.MinInsyncReplicas = b.minInsync(rf)
+	if was.Leader != 0 && controller && b.fenced(was.Leader) {
+		b.o.Logger.Warn("leader timeout", "topic", topic, "partition", p, "leader", was.Leader)
 	}
-	return &entry{
-		topic: Topic{
-			ID: t.ID, Name: t.Name, Partitions: int32(len(t.Partitions)), ReplicationFactor: int16(rf),
-			Configs: t.Configs, Internal: t.Internal, CreatedAt: time.UnixMilli(t.CreatedMs).UTC(),
-		},
-		values: values,
-		limits: TopicLimits{
-			MaxMessageBytes: min(values.MaxMessageBytes, b.store.MaxBatchBytes()), MaxDecompressed: b.o.MaxDecompressed,
-			MaxBatchRecords: b.o.MaxBatchRecords, Compacted: values.Compact, LogAppendTime: values.LogAppendTime,
-		},
-		parts: make([]*part, len(t.Partitions)),
+	if is.Leader != 0 {
+		b.o.Logger.Info("elected new leader", "topic", topic, "partition", p,
+			"leader", is.Leader, "epoch", is.LeaderEpoch, "isr", is.ISR)
 	}
 }
 
-// logLeadership tells operators of a failover.
-func (b *Broker) logLeadership(topic string, p int32, was, is *meta.Partition) {
-	if was.Leader == is.Leader || is.Leader == 0 {
-		return
-	}
-	b.o.Logger.Info("elected new leader", "topic", topic, "partition", p,
-		"leader", is.Leader, "epoch", is.LeaderEpoch, "isr", is.ISR)
+// fenced tells whether the cluster takes a node for dead.
+func (b *Broker) fenced(id NodeID) (fenced bool) {
+	b.meta.View(func(img *meta.Image) {
+		n, ok := img.Broker(id)
+		fenced = !ok || n.Fenced
+	})
+	return fenced
 }
 
 // reconfigure gives new configs to a partition's replica and log, as far as
@@ -266,137 +250,5 @@ func (b *Broker) reconfigure(e *entry, p *part) {
 	}
 	if log, ok := b.store.Log(logID(e.topic.ID, p.number)); ok {
 		log.SetConfig(logConfig(&e.values))
-	}
-}
-
-// adoptLogs gives every log on disk the configs of its topic, so that
-// retention goes on without anybody using it, and removes the logs of topics
-// that were deleted while this node was away. The image has caught up: a topic
-// that it does not know is gone.
-func (b *Broker) adoptLogs(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(closeParallel)
-	for _, id := range b.store.IDs() {
-		e := b.dir.id(id.Topic)
-		if e == nil || int(id.Partition) >= len(e.parts) {
-			g.Go(func() error {
-				b.o.Logger.Info("removing the log of a deleted topic", "topic_id", fmt.Sprintf("%x", id.Topic),
-					"partition", id.Partition)
-				return b.store.Delete(ctx, id)
-			})
-			continue
-		}
-		state := e.parts[id.Partition].state.Load()
-		if _, err := b.store.Create(id, logConfig(&e.values), state.Incarnation); err != nil {
-			return errors.Join(fmt.Errorf("adopt log of %s/%d: %w", e.topic.Name, id.Partition, err), g.Wait())
-		}
-	}
-	return g.Wait()
-}
-
-// reapQueue holds deleted topics until their logs are removed.
-type reapQueue struct {
-	mu     sync.Mutex
-	queued []*entry
-	wake   chan struct{}
-}
-
-func newReapQueue() reapQueue { return reapQueue{wake: make(chan struct{}, 1)} }
-
-func (q *reapQueue) add(e *entry) {
-	q.mu.Lock()
-	q.queued = append(q.queued, e)
-	q.mu.Unlock()
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (q *reapQueue) take() []*entry {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	queued := q.queued
-	q.queued = nil
-	return queued
-}
-
-// reaper removes the logs of deleted topics until Close; what it leaves is
-// removed by the next start's adoptLogs.
-func (b *Broker) reaper() {
-	for {
-		select {
-		case <-b.reap.wake:
-			for _, e := range b.reap.take() {
-				if err := b.remove(e); err != nil && b.ctx.Err() == nil {
-					b.o.Logger.Error("removing the logs of a deleted topic failed; the next start tries again",
-						"topic", e.topic.Name, "error", err)
-				}
-			}
-		case <-b.ctx.Done():
-			return
-		}
-	}
-}
-
-// remove closes the replicas of a deleted topic and deletes their logs.
-func (b *Broker) remove(e *entry) error {
-	g, ctx := errgroup.WithContext(b.ctx)
-	g.SetLimit(closeParallel)
-	for _, p := range e.parts {
-		g.Go(func() error {
-			if err := closePart(ctx, p); err != nil {
-				return err
-			}
-			id := logID(e.topic.ID, p.number)
-			if _, ok := b.store.Log(id); !ok {
-				return nil
-			}
-			return b.store.Delete(ctx, id)
-		})
-	}
-	return g.Wait()
-}
-
-// closeReplicas closes every open replica.
-func (b *Broker) closeReplicas(ctx context.Context) error {
-	var g errgroup.Group
-	g.SetLimit(closeParallel)
-	for _, e := range b.dir.all() {
-		for _, p := range e.parts {
-			g.Go(func() error { return closePart(ctx, p) })
-		}
-	}
-	return g.Wait()
-}
-
-// closePart closes a partition's replica, if it is open, for good.
-func closePart(ctx context.Context, p *part) error {
-	p.mu.Lock()
-	p.gone = true
-	r := p.replica.Load()
-	p.mu.Unlock()
-	if r == nil {
-		return nil
-	}
-	return r.Close(ctx)
-}
-
-func logConfig(v *topicconfig.Values) plog.Config {
-	return plog.Config{
-		SegmentBytes: v.SegmentBytes, SegmentAge: v.SegmentAge, Delete: v.Delete, Retention: v.Retention,
-		RetentionBytes: v.RetentionBytes, Compact: v.Compact, MinCompactionLag: v.MinCompactionLag,
-		DeleteRetention: v.DeleteRetention, MinDirtyRatio: v.MinCleanableRatio,
-	}
-}
-
-func partitionConfig(v *topicconfig.Values) partition.Config {
-	codec, err := record.ParseCodec(v.Compression)
-	if err != nil { // "producer" and "uncompressed": what is packed here stays plain
-		codec = record.CodecNone
-	}
-	return partition.Config{
-		MaxMessageBytes: v.MaxMessageBytes, LogAppendTime: v.LogAppendTime, Compression: codec,
-		MinISR: int(v.MinInsyncReplicas), Compact: v.Compact,
 	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // diskBytes is the size of the disk that is filled.
-const diskBytes = 256 << 20
+const diskBytes = 512 << 20
 
 // TestRootFullDisk fills a real file system, logs and metadata on it: with
 // records first, until the node refuses them, then from outside, to the last

@@ -21,12 +21,33 @@ import (
 // promises.
 const maxDecompressed = 256 << 20
 
+// The disk's space that stays free of records: a share of it, but enough for
+// the metadata log to go on in, which needs some for deletions to make room.
+const (
+	reserveShare = 20 // a 20th, 5 %
+	leastReserve = 96 << 20
+	mostReserve  = 1 << 30
+)
+
+// reserve is the free space at which appends are refused.
+func (n *Node) reserve() (int64, error) {
+	_, total, err := n.o.FS.Free(n.dir.path)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the disk's free space: %w", err)
+	}
+	return min(max(total/reserveShare, leastReserve), mostReserve), nil
+}
+
 // openStore opens the logs.
-func (n *Node) openStore(ctx context.Context) (err error) {
+func (n *Node) openStore(ctx context.Context) error {
+	reserve, err := n.reserve()
+	if err != nil {
+		return err
+	}
 	n.store, err = plog.Open(ctx, plog.Options{
 		FS: n.o.FS, Dir: path.Join(n.dir.path, logsDir), Logger: n.log.With("part", "store"), Now: n.o.Now,
 		JournalFileBytes: int64(n.cfg.JournalBytes), MaxUnwritten: int64(n.cfg.MaxUnwrittenBytes),
-		TailBytes: int64(n.cfg.TailCacheBytes), MaxOpenFiles: n.cfg.MaxOpenFiles,
+		TailBytes: int64(n.cfg.TailCacheBytes), MaxOpenFiles: n.cfg.MaxOpenFiles, ReserveBytes: reserve,
 		MaintenanceInterval: n.cfg.RetentionCheckInterval,
 		Fatal:               n.fail, Metrics: n.metrics.Store(), NoSync: n.o.NoSync,
 	})

@@ -16,9 +16,10 @@ type answer struct {
 	body []byte
 }
 
-// call sends a request; header is "Name: value" lines.
-func call(t testing.TB, n *Node, method, path, body string, header ...string) answer {
+// call sends a request, "METHOD /path"; header is "Name: value" lines.
+func call(t testing.TB, n *Node, what, body string, header ...string) answer {
 	t.Helper()
+	method, path, _ := strings.Cut(what, " ")
 	req, err := http.NewRequestWithContext(t.Context(), method, n.URL+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +75,7 @@ func (a answer) code(t testing.TB) string {
 
 func create(t testing.TB, n *Node, spec string) {
 	t.Helper()
-	call(t, n, "POST", "/v1/topics", spec, jsonType).want(t, http.StatusCreated)
+	call(t, n, "POST /v1/topics", spec, jsonType).want(t, http.StatusCreated)
 }
 
 type appended struct {
@@ -84,9 +85,11 @@ type appended struct {
 	Duplicate bool  `json:"duplicate"`
 }
 
-func produce(t testing.TB, n *Node, topic, value, query string, header ...string) appended {
+// produce appends one record to "topic" or "topic?query".
+func produce(t testing.TB, n *Node, target, value string, header ...string) appended {
 	t.Helper()
-	a := call(t, n, "POST", "/v1/topics/"+topic+"/records"+query, value, append(header, "Content-Type: text/plain")...)
+	topic, query, _ := strings.Cut(target, "?")
+	a := call(t, n, "POST /v1/topics/"+topic+"/records?"+query, value, append(header, "Content-Type: text/plain")...)
 	if a.StatusCode != http.StatusCreated && a.StatusCode != http.StatusOK {
 		t.Fatalf("produce: %s: %s", a.Status, a.body)
 	}
@@ -112,7 +115,7 @@ type readPage struct {
 func read(t testing.TB, n *Node, topic string, p int32, query string) readPage {
 	t.Helper()
 	var page readPage
-	call(t, n, "GET", fmt.Sprintf("/v1/topics/%s/partitions/%d/records?%s", topic, p, query), "").
+	call(t, n, "GET "+fmt.Sprintf("/v1/topics/%s/partitions/%d/records?%s", topic, p, query), "").
 		want(t, http.StatusOK).decode(t, &page)
 	return page
 }

@@ -27,7 +27,7 @@ func TestProduceAndRead(t *testing.T) {
 	n := Start(t)
 	create(t, n, `{"name":"orders","partitions":2,"configs":{"retention.ms":"1000000"}}`)
 	for i := range 3 {
-		r := produce(t, n, "orders", "v"+strconv.Itoa(i), "?partition=1")
+		r := produce(t, n, "orders?partition=1", "v"+strconv.Itoa(i))
 		if r.Partition != 1 || r.Offset != int64(i) || r.Duplicate {
 			t.Errorf("record %d: %+v", i, r)
 		}
@@ -43,20 +43,20 @@ func TestProduceAndRead(t *testing.T) {
 
 func TestAutoCreate(t *testing.T) {
 	n := Start(t)
-	if r := produce(t, n, "fresh", "x", ""); r.Offset != 0 {
+	if r := produce(t, n, "fresh", "x"); r.Offset != 0 {
 		t.Errorf("first record: %+v", r)
 	}
-	call(t, n, "GET", "/v1/topics/unseen/partitions/0/records?offset=0", "").want(t, http.StatusNotFound)
+	call(t, n, "GET /v1/topics/unseen/partitions/0/records?offset=0", "").want(t, http.StatusNotFound)
 	if _, err := n.Broker.Topic("unseen"); !errors.Is(err, server.ErrUnknownTopic) {
 		t.Errorf("a GET made a topic: %v", err)
 	}
-	a := call(t, n, "POST", "/v1/topics/__secret/records", "x", "Content-Type: text/plain")
+	a := call(t, n, "POST /v1/topics/__secret/records", "x", "Content-Type: text/plain")
 	if a.StatusCode < 400 {
 		t.Errorf("a reserved topic: %s", a.Status)
 	}
 
 	off := Start(t, WithConfig(func(c *config.Config) { c.AutoCreateTopics = false }))
-	a = call(t, off, "POST", "/v1/topics/fresh/records", "x", "Content-Type: text/plain").want(t, http.StatusNotFound)
+	a = call(t, off, "POST /v1/topics/fresh/records", "x", "Content-Type: text/plain").want(t, http.StatusNotFound)
 	if code := a.code(t); code != "unknown_topic" {
 		t.Errorf("code %q", code)
 	}
@@ -87,9 +87,9 @@ func TestRestart(t *testing.T) {
 			n := Start(t)
 			create(t, n, `{"name":"t","partitions":3}`)
 			for i := range 30 {
-				produce(t, n, "t", "v"+strconv.Itoa(i), "?partition="+strconv.Itoa(i%3))
+				produce(t, n, "t?partition="+strconv.Itoa(i%3), "v"+strconv.Itoa(i))
 			}
-			first := produce(t, n, "t", "once", "?partition=0", "Idempotency-Key: k1")
+			first := produce(t, n, "t?partition=0", "once", "Idempotency-Key: k1")
 			pid, err := n.Broker.ProducerID(t.Context(), "device-7")
 			if err != nil {
 				t.Fatal(err)
@@ -115,11 +115,11 @@ func TestRestart(t *testing.T) {
 					t.Errorf("partition %d: %d records: %s", p, len(page.Records), page.values())
 				}
 			}
-			again := produce(t, n, "t", "once", "?partition=0", "Idempotency-Key: k1")
+			again := produce(t, n, "t?partition=0", "once", "Idempotency-Key: k1")
 			if !again.Duplicate || again.Offset != first.Offset {
 				t.Errorf("the repeat of %+v got %+v", first, again)
 			}
-			if r := produce(t, n, "t", "next", "?partition=0"); r.Offset != first.Offset+1 {
+			if r := produce(t, n, "t?partition=0", "next"); r.Offset != first.Offset+1 {
 				t.Errorf("the next record: %+v", r)
 			}
 			if now, err := n.Broker.ProducerID(t.Context(), "device-7"); err != nil || now != pid {
@@ -219,7 +219,7 @@ func TestReadWaits(t *testing.T) {
 		got <- result{page, time.Since(begin)}
 	}()
 	time.Sleep(20 * time.Millisecond) // let it wait; the outcome does not depend on it
-	produce(t, n, "t", "late", "")
+	produce(t, n, "t", "late")
 	if r := <-got; r.page.values() != "late" || r.took > 10*time.Second {
 		t.Errorf("after %v: %q", r.took, r.page.values())
 	}
@@ -235,8 +235,8 @@ func TestReadWaits(t *testing.T) {
 	if r := <-got; len(r.page.Records) != 0 || r.took > 10*time.Second {
 		t.Errorf("draining did not end the wait: %v", r.took)
 	}
-	call(t, n, "GET", "/readyz", "").want(t, http.StatusServiceUnavailable)
-	call(t, n, "GET", "/livez", "").want(t, http.StatusOK)
+	call(t, n, "GET /readyz", "").want(t, http.StatusServiceUnavailable)
+	call(t, n, "GET /livez", "").want(t, http.StatusOK)
 }
 
 func TestDeleteRemovesLogs(t *testing.T) {
@@ -244,12 +244,12 @@ func TestDeleteRemovesLogs(t *testing.T) {
 	n := Start(t, WithConfig(func(c *config.Config) { dir = c.DataDir }))
 	create(t, n, `{"name":"t","partitions":2}`)
 	create(t, n, `{"name":"keep"}`)
-	produce(t, n, "t", "gone soon", "?partition=0")
-	produce(t, n, "keep", "stays", "")
-	call(t, n, "DELETE", "/v1/topics/t", "").want(t, http.StatusNoContent)
-	call(t, n, "GET", "/v1/topics/t", "").want(t, http.StatusNotFound)
+	produce(t, n, "t?partition=0", "gone soon")
+	produce(t, n, "keep", "stays")
+	call(t, n, "DELETE /v1/topics/t", "").want(t, http.StatusNoContent)
+	call(t, n, "GET /v1/topics/t", "").want(t, http.StatusNotFound)
 	create(t, n, `{"name":"t","partitions":1}`)
-	if r := produce(t, n, "t", "anew", ""); r.Offset != 0 {
+	if r := produce(t, n, "t", "anew"); r.Offset != 0 {
 		t.Errorf("the new topic continues the old one's offsets: %+v", r)
 	}
 	n.Restart()
@@ -260,7 +260,7 @@ func TestDeleteRemovesLogs(t *testing.T) {
 		t.Errorf("the other topic: %q", page.values())
 	}
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && strings.HasSuffix(path, ".log") {
+		if err == nil && !d.IsDir() && strings.HasSuffix(path, ".seg") {
 			if raw, rerr := os.ReadFile(path); rerr == nil && strings.Contains(string(raw), "gone soon") {
 				t.Errorf("%s still holds a deleted topic's record", path)
 			}

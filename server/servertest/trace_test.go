@@ -19,7 +19,7 @@ func TestTraceOfOneProduce(t *testing.T) {
 	n := Start(t)
 	create(t, n, `{"name":"t"}`)
 	const traceID = "0af7651916cd43dd8448eb211c80319c"
-	produce(t, n, "t", "x", "", "traceparent: 00-"+traceID+"-b7ad6b7169203331-01")
+	produce(t, n, "t", "x", "traceparent: 00-"+traceID+"-b7ad6b7169203331-01")
 	page := read(t, n, "t", 0, "offset=0")
 	if len(page.Records) != 1 {
 		t.Fatalf("%d records", len(page.Records))
@@ -64,8 +64,8 @@ func TestContextPassesThrough(t *testing.T) {
 	n := Start(t)
 	create(t, n, `{"name":"t"}`)
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	produce(t, n, "t", "x", "", "traceparent: "+parent)
-	produce(t, n, "t", "y", "")
+	produce(t, n, "t", "x", "traceparent: "+parent)
+	produce(t, n, "t", "y")
 	page := read(t, n, "t", 0, "offset=0")
 	if len(page.Records) != 2 {
 		t.Fatalf("%d records", len(page.Records))
@@ -89,8 +89,8 @@ func TestContextPassesThrough(t *testing.T) {
 func TestMetricsAreServed(t *testing.T) {
 	n := Start(t)
 	create(t, n, `{"name":"t","partitions":3}`)
-	produce(t, n, "t", "x", "")
-	body := string(call(t, n, "GET", "/metrics", "").want(t, http.StatusOK).body)
+	produce(t, n, "t", "x")
+	body := string(call(t, n, "GET /metrics", "").want(t, http.StatusOK).body)
 	for _, want := range []string{
 		"chronik_topics 1", "chronik_partitions 3", "chronik_partitions_led 3", "chronik_offline_partitions 0",
 		`chronik_append_records_total{kind="record"} 1`, "chronik_commit_cycle_seconds_bucket", "chronik_raft_term ",

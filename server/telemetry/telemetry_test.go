@@ -184,7 +184,8 @@ func TestHeaders(t *testing.T) {
 	if len(headers) != 2 || headers[1].Key != "traceparent" {
 		t.Fatalf("headers: %v", headers)
 	}
-	if got := HeaderSpanContext(headers); got.TraceID() != sc.TraceID() || got.SpanID() != sc.SpanID() || !got.IsSampled() {
+	got := HeaderSpanContext(headers)
+	if got.TraceID() != sc.TraceID() || got.SpanID() != sc.SpanID() || !got.IsSampled() {
 		t.Errorf("extracted %v", got)
 	}
 	own := []record.HeaderKV{{Key: "Traceparent", Value: []byte("00-x")}}
@@ -202,7 +203,9 @@ func TestHeaders(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	registry := NewRegistry("v1")
 	m := NewMetrics(registry)
-	m.ObserveCycle(&plog.Cycle{Start: time.Unix(0, 0), SyncStart: time.Unix(0, 0), End: time.Unix(0, 150_000), Bytes: 1000})
+	m.ObserveCycle(&plog.Cycle{
+		Start: time.Unix(0, 0), SyncStart: time.Unix(0, 0), End: time.Unix(0, 150_000), Bytes: 1000,
+	})
 	m.Records.WithLabelValues("record").Inc()
 	registry.MustRegister(NewStateCollector(func() State { return State{Topics: 3, Ready: true} }))
 	families, err := registry.Gather()
@@ -218,7 +221,8 @@ func TestMetrics(t *testing.T) {
 			continue
 		}
 		for _, b := range f.GetMetric()[0].GetHistogram().GetBucket() {
-			if b.GetUpperBound() == .0001 && b.GetCumulativeCount() != 0 || b.GetUpperBound() == .0002 && b.GetCumulativeCount() != 1 {
+			bound, n := b.GetUpperBound(), b.GetCumulativeCount()
+			if bound == .0001 && n != 0 || bound == .0002 && n != 1 {
 				t.Errorf("150 µs is not between 100 and 200: %v", b)
 			}
 		}

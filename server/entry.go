@@ -1,0 +1,56 @@
+package server
+
+import (
+	"time"
+
+	"github.com/chroniklog/chronik/raft/meta"
+	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/server/topicconfig"
+	"github.com/chroniklog/chronik/storage/plog"
+	"github.com/chroniklog/chronik/storage/record"
+)
+
+// newEntry makes a topic's entry, without parts.
+func (b *Broker) newEntry(t *meta.Topic) *entry {
+	rf := int32(t.ReplicationFactor())
+	values, err := topicconfig.Parse(t.Configs, rf)
+	if err != nil { // stored by a newer release: what can't be read has its default
+		b.o.Logger.Warn("topic config can't be read", "topic", t.Name, "error", err)
+	}
+	if _, set := t.Configs["min.insync.replicas"]; !set && b.o.MinInsync > 0 {
+		values.MinInsyncReplicas = b.minInsync(rf)
+	}
+	return &entry{
+		topic: Topic{
+			ID: t.ID, Name: t.Name, Partitions: int32(len(t.Partitions)), ReplicationFactor: int16(rf),
+			Configs: t.Configs, Internal: t.Internal, CreatedAt: time.UnixMilli(t.CreatedMs).UTC(),
+		},
+		values: values,
+		limits: TopicLimits{
+			MaxMessageBytes: min(values.MaxMessageBytes, b.store.MaxBatchBytes()), MaxDecompressed: b.o.MaxDecompressed,
+			MaxBatchRecords: b.o.MaxBatchRecords, Compacted: values.Compact, LogAppendTime: values.LogAppendTime,
+		},
+		parts: make([]*part, len(t.Partitions)),
+	}
+}
+
+// logConfig is what a topic's configs mean to its logs.
+func logConfig(v *topicconfig.Values) plog.Config {
+	return plog.Config{
+		SegmentBytes: v.SegmentBytes, SegmentAge: v.SegmentAge, Delete: v.Delete, Retention: v.Retention,
+		RetentionBytes: v.RetentionBytes, Compact: v.Compact, MinCompactionLag: v.MinCompactionLag,
+		DeleteRetention: v.DeleteRetention, MinDirtyRatio: v.MinCleanableRatio,
+	}
+}
+
+// partitionConfig is what they mean to its partitions.
+func partitionConfig(v *topicconfig.Values) partition.Config {
+	codec, err := record.ParseCodec(v.Compression)
+	if err != nil { // "producer" and "uncompressed": what is packed here stays plain
+		codec = record.CodecNone
+	}
+	return partition.Config{
+		MaxMessageBytes: v.MaxMessageBytes, LogAppendTime: v.LogAppendTime, Compression: codec,
+		MinISR: int(v.MinInsyncReplicas), Compact: v.Compact,
+	}
+}
