@@ -5,9 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/chroniklog/chronik/raft/meta"
 )
+
+// id is the identity as it is now; read-only.
+func (n *Node) id() *identity { return n.ident.Load() }
 
 // identify reads or makes the identity of the directory.
 func (n *Node) identify() error {
@@ -16,47 +23,169 @@ func (n *Node) identify() error {
 		return fmt.Errorf("%s belongs to node %d, not %d", n.opts.Dir, id.node, n.opts.NodeID)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		if fenced, err := fenceExists(n.opts.FS, n.opts.Dir); err != nil || fenced {
-			return errors.Join(err, fmt.Errorf("%w: %s has a log but no %s", ErrCorrupt, n.opts.Dir, identityName))
+		fenced, statErr := fenceExists(n.opts.FS, n.opts.Dir)
+		if statErr != nil || fenced {
+			return errors.Join(statErr, fmt.Errorf("%w: %s has a log but no file %s", ErrCorrupt, n.opts.Dir, identityName))
 		}
-		id, err = n.newIdentity()
+		return n.newIdentity(identity{node: n.opts.NodeID})
 	}
-	n.id = id
+	n.ident.Store(&id)
 	return err
 }
 
-func (n *Node) newIdentity() (identity, error) {
+// newIdentity gives the node a raft id that nobody had.
+func (n *Node) newIdentity(id identity) error {
 	raftID, err := newRaftID()
 	if err != nil {
-		return identity{}, err
+		return err
 	}
-	id := identity{raftID: raftID, node: n.opts.NodeID}
-	return id, id.save(n.opts.FS, n.opts.Dir)
+	id.raftID = raftID
+	n.ident.Store(&id)
+	return id.save(n.opts.FS, n.opts.Dir)
 }
 
-// boot opens the log, or founds or finds the cluster.
+// boot opens the log, or founds or finds the cluster. Nothing here waits for
+// other nodes, except when the log is corrupt.
 func (n *Node) boot(ctx context.Context) error {
-	d, err := openDisk(n.opts.disk())
+	d, err := openDisk(n.opts.disk(n.id().raftID))
+	if err == nil {
+		err = n.launch(d)
+	}
+	if errors.Is(err, ErrCorrupt) && n.opts.Transport != nil {
+		if err := n.abandon(ctx, err); err != nil {
+			return err
+		}
+		n.group.Go(n.enterCluster)
+		return nil
+	}
 	switch {
 	case err == nil:
-		return n.launch(d)
+		if n.opts.Transport != nil {
+			n.group.Go(n.settleAgain)
+		}
+		return nil
 	case !errors.Is(err, errFresh):
 		return err
+	case n.opts.Join != "":
+		n.group.Go(n.enterCluster)
+		return nil
+	case len(n.opts.Peers) > 1:
+		n.group.Go(n.search)
+		return nil
 	}
 	return n.found(Seed{Members: []meta.Member{n.self()}})
 }
 
+// settleAgain is for a node that was here before: it may have a new address,
+// or not have been let in yet. One that was removed stays out.
+func (n *Node) settleAgain() {
+	var present meta.Member
+	fresh := false
+	n.View(func(m *meta.Image) {
+		present, _ = m.Member(n.id().raftID)
+		fresh = len(m.Members()) == 0
+	})
+	if fresh || present.Node != 0 && present != n.self() && n.opts.Addr != "" {
+		n.settle()
+	}
+}
+
 // self is this node as a member.
 func (n *Node) self() meta.Member {
-	return meta.Member{RaftID: n.id.raftID, Node: n.opts.NodeID, Addr: n.opts.Addr}
+	return meta.Member{RaftID: n.id().raftID, Node: n.opts.NodeID, Addr: n.opts.Addr}
 }
 
 // found makes the log that begins with a seed.
 func (n *Node) found(seed Seed) error {
-	n.opts.Logger.Info("creating metadata log", "dir", n.opts.Dir, "raft_id", n.id.raftID, "voters", len(seed.Members))
-	d, err := createDisk(n.opts.disk(), seed)
+	n.opts.Logger.Info("creating metadata log", "dir", n.opts.Dir, "raft_id", n.id().raftID,
+		"voters", len(seed.Members))
+	d, err := createDisk(n.opts.disk(n.id().raftID), seed)
 	if err != nil {
 		return err
 	}
 	return n.launch(d)
+}
+
+// corruptDir is where a corrupt log is moved to, one at a time.
+const corruptDir = "corrupt"
+
+// abandonWait is how long a node with a corrupt log looks for a controller
+// with a quorum before it refuses to start.
+const abandonWait = 4 * time.Second
+
+// abandon moves a corrupt log aside, if the cluster has a healthy majority of
+// voters without it, and gives the node a new raft id: under the old one it
+// might break a promise that it has forgotten. Otherwise it returns the cause,
+// and nothing was touched.
+func (n *Node) abandon(ctx context.Context, cause error) error {
+	if !n.spared(ctx) {
+		return fmt.Errorf("%w; this node is needed for a majority, or no controller answers: "+
+			"restore the directory, or start a majority of the others first", cause)
+	}
+	n.opts.Logger.Error("metadata log is abandoned; entering the cluster anew", "err", cause)
+	old := n.id()
+	// The new id comes first: a crash from here on leaves a log that is not
+	// this id's, which is corrupt again, rather than an old id without memory.
+	if err := n.newIdentity(identity{node: old.node, cluster: old.cluster, members: old.members}); err != nil {
+		return err
+	}
+	if err := n.opts.Transport.Start(Self{RaftID: n.id().raftID, Node: n.opts.NodeID}, n); err != nil {
+		return err
+	}
+	return n.moveAside()
+}
+
+func (n *Node) moveAside() error {
+	dir := path.Join(n.opts.Dir, corruptDir)
+	if err := n.opts.FS.RemoveAll(dir); err != nil {
+		return fmt.Errorf("move corrupt log: %w", err)
+	}
+	if err := n.opts.FS.MkdirAll(dir); err != nil {
+		return fmt.Errorf("move corrupt log: %w", err)
+	}
+	names, err := n.opts.FS.ReadDir(n.opts.Dir)
+	if err != nil {
+		return fmt.Errorf("move corrupt log: %w", err)
+	}
+	for _, name := range names {
+		if name.Name != logDir && name.Name != fenceName && !strings.HasPrefix(name.Name, statePre) {
+			continue
+		}
+		if err := n.opts.FS.Rename(path.Join(n.opts.Dir, name.Name), path.Join(dir, name.Name)); err != nil {
+			return fmt.Errorf("move corrupt log: %w", err)
+		}
+	}
+	return errors.Join(n.opts.FS.SyncDir(dir), n.opts.FS.SyncDir(n.opts.Dir))
+}
+
+// spared asks around for a controller that has a majority without this node.
+func (n *Node) spared(ctx context.Context) bool {
+	peers := map[NodeID]string{}
+	for _, m := range n.id().members {
+		peers[m.Node] = m.Addr
+	}
+	for id, addr := range n.opts.Peers {
+		peers[id] = addr
+	}
+	delete(peers, n.opts.NodeID)
+	if len(peers) == 0 {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, abandonWait)
+	defer cancel()
+	for ctx.Err() == nil {
+		for _, g := range n.askAll(ctx, peers) {
+			others := slices.DeleteFunc(g.Active, func(id uint64) bool { return id == n.id().raftID })
+			if len(g.Voters) > 0 && len(others) > len(g.Voters)/2 {
+				return true
+			}
+		}
+		timer := time.NewTimer(searchPause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+	return false
 }

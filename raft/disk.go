@@ -17,7 +17,8 @@ import (
 
 // Disk is the Storage of a real node: two stores and a fence in one directory.
 //
-//	log/       h = hard state, last entry, transaction count
+//	log/       m = raft id of the owner
+//	           h = hard state, last entry, transaction count
 //	           s = position before the first entry, number of the state directory
 //	           l + index BE64 = term, type, data
 //	state-N/   a = applied position, ConfState, count and sum of the keys
@@ -32,6 +33,7 @@ import (
 type Disk struct {
 	files   vfs.FS
 	dir     string
+	raftID  uint64
 	logger  *slog.Logger
 	minFree int64
 	ballast int64
@@ -52,10 +54,11 @@ type Disk struct {
 	tally    tally
 }
 
-// DiskOptions say where the metadata is and what disk must remain free.
-type DiskOptions struct {
+// diskOptions say where the metadata is and what disk must remain free.
+type diskOptions struct {
 	FS      vfs.FS // nil: the machine's; for the fence, the stores use the machine's
 	Dir     string
+	RaftID  uint64 // the log's owner
 	Logger  *slog.Logger
 	MinFree int64 // kv.Options.MinFree
 	Ballast int64 // kv.Options.Ballast
@@ -65,6 +68,7 @@ type DiskOptions struct {
 const recordVersion = 1
 
 var (
+	keyOwner    = []byte("m")
 	keyHard     = []byte("h")
 	keyStart    = []byte("s")
 	keyApplied  = []byte("a")
@@ -81,9 +85,9 @@ const (
 // errFresh: the directory holds no log yet.
 var errFresh = errors.New("no metadata log yet")
 
-// OpenDisk opens a log that CreateDisk made. ErrCorrupt if what is there
+// openDisk opens a log that createDisk made. ErrCorrupt if what is there
 // contradicts the fence or itself; errFresh if there is nothing.
-func openDisk(o DiskOptions) (*Disk, error) {
+func openDisk(o diskOptions) (*Disk, error) {
 	d := newDisk(o)
 	fenced, err := fenceExists(d.files, d.dir)
 	if err != nil {
@@ -98,8 +102,8 @@ func openDisk(o DiskOptions) (*Disk, error) {
 	return d, nil
 }
 
-func newDisk(o DiskOptions) *Disk {
-	d := &Disk{files: o.FS, dir: filepath.ToSlash(o.Dir), logger: o.Logger, minFree: o.MinFree, ballast: o.Ballast}
+func newDisk(o diskOptions) *Disk {
+	d := &Disk{files: o.FS, dir: filepath.ToSlash(o.Dir), raftID: o.RaftID, logger: o.Logger, minFree: o.MinFree, ballast: o.Ballast}
 	if d.files == nil {
 		d.files = vfs.OS()
 	}
@@ -185,7 +189,7 @@ func (d *Disk) corrupt(format string, args ...any) error {
 // createDisk makes a log that begins with a seed. Remains of an attempt that
 // a crash interrupted are replaced; it must not be called on a log that
 // openDisk can open.
-func createDisk(o DiskOptions, seed Seed) (*Disk, error) {
+func createDisk(o diskOptions, seed Seed) (*Disk, error) {
 	d := newDisk(o)
 	if err := d.create(seed); err != nil {
 		return nil, errors.Join(fmt.Errorf("create metadata log: %w", err), d.Close())
@@ -220,6 +224,7 @@ func (d *Disk) create(seed Seed) error {
 		return err
 	}
 	var batch kv.Batch
+	batch.Put(keyOwner, record(d.raftID))
 	d.putStart(&batch)
 	if err := d.writeLog(&batch); err != nil {
 		return err
@@ -316,6 +321,9 @@ func (d *Disk) readHeads() (fresh bool, err error) {
 	if err != nil {
 		return false, asCorrupt(err)
 	}
+	if err := d.checkOwner(); err != nil {
+		return false, err
+	}
 	hv, err := d.numbers(h, 6)
 	if err != nil {
 		return false, err
@@ -328,6 +336,20 @@ func (d *Disk) readHeads() (fresh bool, err error) {
 	d.hard = &pb.HardState{Term: &hv[1], Vote: &hv[2], Commit: &hv[3]}
 	d.start, d.stateNum = Position{Index: sv[0], Term: sv[1]}, sv[2]
 	return false, nil
+}
+
+// checkOwner makes sure that the log is this raft id's, not one that a crash
+// left when the node had given it up.
+func (d *Disk) checkOwner() error {
+	b, err := d.log.Get(keyOwner)
+	if err != nil {
+		return fmt.Errorf("%w: %s: owner: %w", ErrCorrupt, path.Join(d.dir, logDir), err)
+	}
+	v, err := d.numbers(b, 1)
+	if err == nil && v[0] != d.raftID {
+		return d.corrupt("log belongs to raft id %x, not %x", v[0], d.raftID)
+	}
+	return err
 }
 
 // numbers reads a record of n u64.

@@ -187,7 +187,7 @@ func (s *snapshotSource) Close() { s.snap.Close() }
 // stream.
 func (d *Disk) Install(snap *pb.Snapshot, hard *pb.HardState) (*meta.Image, error) {
 	name := string(snap.GetData())
-	next := newDisk(DiskOptions{
+	next := newDisk(diskOptions{
 		FS: d.files, Dir: filepath.FromSlash(d.dir), Logger: d.logger, MinFree: d.minFree,
 	})
 	next.stateNum = d.stateNum + 1

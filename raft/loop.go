@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -32,6 +34,7 @@ func (n *Node) run() {
 			n.drain()
 		}
 		n.publish()
+		n.dropSnapshots()
 		select {
 		case <-n.ctx.Done():
 			return
@@ -80,17 +83,31 @@ func (n *Node) refuseProposals() {
 // step gives a message to the core. A follower on a full disk ignores entries,
 // as if they were lost: it goes on voting and hearing from the leader.
 func (n *Node) step(m *pb.Message) {
+	if m.GetType() == pb.MsgSnap {
+		n.member.files = append(n.member.files, string(m.GetSnapshot().GetData()))
+	}
 	if len(m.GetEntries()) > 0 || m.GetType() == pb.MsgSnap {
-		if n.disk.CheckSpace(int(n.opts.MinFree)) != nil {
+		if n.disk.CheckSpace(int(max(n.opts.MinFree, 0))) != nil {
 			return
 		}
 	}
 	n.core.Step(m)
 }
 
+// dropSnapshots removes the files of received snapshots, which are installed
+// by now, or were not wanted.
+func (n *Node) dropSnapshots() {
+	for _, name := range n.member.files {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			n.opts.Logger.Warn("remove received snapshot", "err", err)
+		}
+	}
+	n.member.files = n.member.files[:0]
+}
+
 // propose gives a proposal to the core.
 func (n *Node) propose(p *proposal) {
-	if err := n.disk.CheckSpace(int(n.opts.MinFree) + len(p.cmd)); err != nil {
+	if err := n.disk.CheckSpace(int(max(n.opts.MinFree, 0)) + len(p.cmd)); err != nil {
 		n.waiters.reject(p, err)
 		return
 	}

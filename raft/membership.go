@@ -1,21 +1,171 @@
 package raft
 
 import (
+	"cmp"
+	"slices"
+
+	etcd "go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
+
+	"github.com/chroniklog/chronik/raft/meta"
 )
+
+// maxVoters bounds the voters; further nodes stay learners.
+const maxVoters = 5
+
+// maintainTicks is how often the controller looks at its members.
+const maintainTicks = 10
+
+// readyLag is how many entries behind a learner may be to become a voter.
+const readyLag = 256
 
 // membership is what the loop remembers about the members.
 type membership struct {
-	conf *pb.ConfState // that Status describes
+	conf  *pb.ConfState // that Status describes
+	ticks int
+	// active are the voters that the controller heard from lately.
+	active []uint64
+	// files hold snapshots that were received since the last round.
+	files []string
 }
 
-// membersChanged tells the transport who the members are. Only the loop may
-// call it, or launch before.
+// membersChanged tells the transport and the identity file who the members
+// are. Only the loop may call it, or launch before.
 func (n *Node) membersChanged() {
+	members, cluster := n.image.Members(), n.image.ClusterID()
 	if n.opts.Transport != nil {
-		n.opts.Transport.SetMembers(n.image.ClusterID(), n.image.Members())
+		n.opts.Transport.SetMembers(cluster, members)
+	}
+	n.members.signal()
+	id := n.id()
+	if len(members) == 0 || id.cluster == cluster && slices.Equal(id.members, members) {
+		return
+	}
+	next := *id
+	next.cluster, next.members = cluster, members
+	n.ident.Store(&next)
+	if err := next.save(n.opts.FS, n.opts.Dir); err != nil {
+		// The file only helps a later start whose log is corrupt.
+		n.opts.Logger.Warn("save metadata members", "err", err)
 	}
 }
 
 // maintain is called at each tick.
-func (n *Node) maintain() {}
+func (n *Node) maintain() {
+	n.member.ticks++
+	if n.member.ticks%maintainTicks != 0 {
+		return
+	}
+	n.member.active = nil
+	if n.core.State().Role != etcd.StateLeader {
+		return
+	}
+	st := n.core.rn.Status()
+	var voters, learners []candidate
+	for id, pr := range st.Progress {
+		self := id == n.id().raftID
+		c := candidate{id: id, node: n.nodeOf(id), ready: self || pr.RecentActive &&
+			pr.State == tracker.StateReplicate && pr.Match+readyLag >= st.GetCommit()}
+		if pr.IsLearner {
+			learners = append(learners, c)
+			continue
+		}
+		voters = append(voters, c)
+		if self || pr.RecentActive {
+			n.member.active = append(n.member.active, id)
+		}
+	}
+	if len(n.core.State().Conf.GetVotersOutgoing()) > 0 {
+		return
+	}
+	if changes := promote(voters, learners); changes != nil {
+		n.opts.Logger.Info("promoting metadata learners", "changes", pb.ConfChangesToString(changes))
+		if err := n.core.ProposeConf(&pb.ConfChangeV2{Changes: changes}); err != nil {
+			n.opts.Logger.Debug("promote learners", "err", err)
+		}
+	}
+}
+
+// candidate is a member as promote sees it.
+type candidate struct {
+	id    uint64
+	node  NodeID
+	ready bool // caught up and alive
+}
+
+// promote decides which learners become voters. A learner of a node that has a
+// voter already (its former incarnation) takes that one's place. Otherwise the
+// number of voters is kept odd: two voters are worse than one.
+func promote(voters, learners []candidate) []*pb.ConfChangeSingle {
+	order := func(a, b candidate) int { return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.id, b.id)) }
+	slices.SortFunc(voters, order)
+	slices.SortFunc(learners, order)
+	var spare []candidate
+	for _, l := range learners {
+		if !l.ready {
+			continue
+		}
+		i := slices.IndexFunc(voters, func(v candidate) bool { return v.node == l.node })
+		if i >= 0 {
+			return []*pb.ConfChangeSingle{single(pb.ConfChangeAddNode, l.id), single(pb.ConfChangeRemoveNode, voters[i].id)}
+		}
+		spare = append(spare, l)
+	}
+	want := 2 - len(voters)%2 // to the next odd number
+	if len(spare) < want || len(voters)+want > maxVoters {
+		return nil
+	}
+	var out []*pb.ConfChangeSingle
+	for _, l := range spare[:want] {
+		out = append(out, single(pb.ConfChangeAddNode, l.id))
+	}
+	return out
+}
+
+func single(t pb.ConfChangeType, id uint64) *pb.ConfChangeSingle {
+	return &pb.ConfChangeSingle{Type: t.Enum(), NodeId: new(id)}
+}
+
+// enter is the change that lets a member in: as a learner, in place of other
+// learners of its node, or with a new address. Nil if nothing is to do.
+func enter(m meta.Member, present []meta.Member, conf *pb.ConfState) *pb.ConfChangeV2 {
+	i := slices.IndexFunc(present, func(p meta.Member) bool { return p.RaftID == m.RaftID })
+	cc := &pb.ConfChangeV2{Context: encodeMembers([]meta.Member{m})}
+	if i >= 0 {
+		if present[i] == m {
+			return nil
+		}
+		cc.Changes = []*pb.ConfChangeSingle{single(pb.ConfChangeUpdateNode, m.RaftID)}
+		return cc
+	}
+	cc.Changes = []*pb.ConfChangeSingle{single(pb.ConfChangeAddLearnerNode, m.RaftID)}
+	for _, p := range present {
+		if p.Node == m.Node && slices.Contains(conf.GetLearners(), p.RaftID) {
+			cc.Changes = append(cc.Changes, single(pb.ConfChangeRemoveNode, p.RaftID))
+		}
+	}
+	return cc
+}
+
+// leave is the change that removes every incarnation of a node.
+func leave(node NodeID, present []meta.Member, conf *pb.ConfState) (*pb.ConfChangeV2, error) {
+	cc := &pb.ConfChangeV2{}
+	voters := len(conf.GetVoters())
+	for _, p := range present {
+		if p.Node != node {
+			continue
+		}
+		cc.Changes = append(cc.Changes, single(pb.ConfChangeRemoveNode, p.RaftID))
+		if slices.Contains(conf.GetVoters(), p.RaftID) {
+			voters--
+		}
+	}
+	switch {
+	case len(cc.Changes) == 0:
+		return nil, nil
+	case voters == 0:
+		return nil, ErrLastVoter
+	}
+	return cc, nil
+}

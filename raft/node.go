@@ -17,8 +17,8 @@ import (
 // Node is a member of the metadata group. Its methods are safe for concurrent
 // use.
 type Node struct {
-	opts Options
-	id   identity
+	opts  Options
+	ident atomic.Pointer[identity]
 
 	// imageMu guards the image; the loop is its only writer.
 	imageMu sync.RWMutex
@@ -35,8 +35,14 @@ type Node struct {
 	waiters   waiters
 
 	status  atomic.Pointer[Status]
-	changed broadcast
+	changed broadcast // controller or term
+	members broadcast
 	ready   chan struct{}
+	// launched: there is a log. view is the founders that a node without one
+	// knows.
+	launched  atomic.Bool
+	view      atomic.Pointer[string]
+	receiving sync.Mutex // a snapshot
 
 	member membership
 
@@ -80,6 +86,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		ready:     make(chan struct{}),
 	}
 	n.changed.init()
+	n.members.init()
 	n.waiters.init()
 	n.ctx, n.stop = context.WithCancel(context.WithoutCancel(ctx))
 	n.status.Store(&Status{State: "booting"})
@@ -102,7 +109,7 @@ func (n *Node) start(ctx context.Context) error {
 		return err
 	}
 	if n.opts.Transport != nil {
-		if err := n.opts.Transport.Start(Self{RaftID: n.id.raftID, Node: n.opts.NodeID}, n); err != nil {
+		if err := n.opts.Transport.Start(Self{RaftID: n.id().raftID, Node: n.opts.NodeID}, n); err != nil {
 			return err
 		}
 	}
@@ -112,7 +119,7 @@ func (n *Node) start(ctx context.Context) error {
 // launch starts the loop over an open disk.
 func (n *Node) launch(d *Disk) error {
 	core, err := NewCore(CoreConfig{
-		ID:           n.id.raftID,
+		ID:           n.id().raftID,
 		Storage:      d,
 		Fence:        d.fence,
 		Send:         n.send,
@@ -132,12 +139,13 @@ func (n *Node) launch(d *Disk) error {
 	n.seq.Store(n.image.Seq())
 	n.imageMu.Unlock()
 	n.membersChanged()
-	if voters := core.State().Conf.GetVoters(); len(voters) == 1 && voters[0] == n.id.raftID {
+	if voters := core.State().Conf.GetVoters(); len(voters) == 1 && voters[0] == n.id().raftID {
 		if err := core.Campaign(); err != nil {
 			return errors.Join(fmt.Errorf("campaign: %w", err), d.Close())
 		}
 	}
 	n.publish()
+	n.launched.Store(true)
 	n.group.Go(n.run)
 	return nil
 }
@@ -197,7 +205,7 @@ func (n *Node) publish() {
 	old := n.status.Load()
 	s := &Status{
 		Term: st.Term, Commit: st.Commit, Applied: st.Applied.Index, LastIndex: st.LastIndex,
-		State: st.Role.String(), RaftID: n.id.raftID, leader: st.Lead,
+		State: st.Role.String(), RaftID: n.id().raftID, leader: st.Lead,
 		Leader: n.nodeOf(st.Lead),
 	}
 	if st.Conf == n.member.conf && old.RaftID != 0 {
@@ -207,7 +215,7 @@ func (n *Node) publish() {
 		n.member.conf = st.Conf
 	}
 	n.status.Store(s)
-	wasLeader := old.leader == n.id.raftID && old.leader != 0
+	wasLeader := old.leader == n.id().raftID && old.leader != 0
 	if wasLeader && st.Role != etcd.StateLeader {
 		n.waiters.failAll(errLost)
 	}

@@ -45,8 +45,6 @@ type Options struct {
 	// Transport connects to other nodes; nil: a sole voter without peers. The
 	// node closes it.
 	Transport Transport
-	// ClusterID names the cluster that a sole voter founds; empty: random.
-	ClusterID string
 
 	Logger *slog.Logger
 	Now    func() time.Time
@@ -111,6 +109,6 @@ func (o *Options) defaults() error {
 	return nil
 }
 
-func (o *Options) disk() DiskOptions {
-	return DiskOptions{FS: o.FS, Dir: o.Dir, Logger: o.Logger, MinFree: o.MinFree, Ballast: o.Ballast}
+func (o *Options) disk(raftID uint64) diskOptions {
+	return diskOptions{FS: o.FS, Dir: o.Dir, RaftID: raftID, Logger: o.Logger, MinFree: o.MinFree, Ballast: o.Ballast}
 }

@@ -12,7 +12,8 @@ import (
 // Transport carries messages between nodes. All methods but Call return at
 // once; they may be called concurrently.
 type Transport interface {
-	// Start begins to deliver what comes in, for the given raft id.
+	// Start begins to deliver what comes in, for the given raft id. A second
+	// call, with the same handler, changes the raft id.
 	Start(self Self, h Handler) error
 	// SetMembers replaces the members that Send can reach, and the cluster
 	// id that connections must agree on once it is not empty.

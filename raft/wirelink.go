@@ -1,0 +1,140 @@
+package raft
+
+import (
+	"context"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/chroniklog/chronik/raft/meta"
+	"github.com/chroniklog/chronik/raft/wire"
+)
+
+// Times of a link.
+const (
+	linkDialTimeout  = time.Second
+	linkWriteTimeout = 5 * time.Second
+	// linkPause is the wait after a failed dial; messages are dropped
+	// meanwhile.
+	linkPause = 100 * time.Millisecond
+)
+
+// link sends to one member over two connections.
+type link struct {
+	t      *WireTransport
+	member meta.Member
+	ctx    context.Context
+	stop   context.CancelFunc
+
+	control, bulk chan *pb.Message
+}
+
+func newLink(t *WireTransport, m meta.Member) *link {
+	l := &link{t: t, member: m, control: make(chan *pb.Message, controlQueue), bulk: make(chan *pb.Message, bulkQueue)}
+	l.ctx, l.stop = context.WithCancel(t.ctx)
+	t.group.Go(func() { l.run(wire.ClassControl, l.control) })
+	t.group.Go(func() { l.run(wire.ClassBulk, l.bulk) })
+	return l
+}
+
+// send queues a message, or drops it: raft repeats what matters.
+func (l *link) send(m *pb.Message) {
+	queue := l.control
+	if m.GetType() == pb.MsgApp {
+		queue = l.bulk
+	}
+	select {
+	case queue <- m:
+	default:
+	}
+}
+
+// run writes a queue to a connection that is made when there is something to
+// write, and anew after it broke.
+func (l *link) run(class wire.Class, queue chan *pb.Message) {
+	var c *wire.Conn
+	defer func() {
+		if c != nil {
+			_ = c.Close()
+		}
+	}()
+	for {
+		var m *pb.Message
+		select {
+		case <-l.ctx.Done():
+			return
+		case m = <-queue:
+		}
+		if c == nil {
+			c = l.dial(class)
+		}
+		if c != nil && l.write(c, m, queue) == nil {
+			continue
+		}
+		if c != nil {
+			_ = c.Close()
+			c = nil
+		}
+		l.lost(queue)
+	}
+}
+
+// lost reports the member unreachable, drops what is queued and pauses.
+func (l *link) lost(queue chan *pb.Message) {
+	l.t.h.Unreachable(l.member.RaftID)
+	for range cap(queue) {
+		select {
+		case <-queue:
+			continue
+		default:
+		}
+		break
+	}
+	timer := time.NewTimer(linkPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.ctx.Done():
+	}
+}
+
+func (l *link) dial(class wire.Class) *wire.Conn {
+	ctx, cancel := context.WithTimeout(l.ctx, linkDialTimeout)
+	defer cancel()
+	c, err := l.t.ep.Dial(ctx, l.member.Addr, class, wire.Identity{Node: l.member.Node, Raft: l.member.RaftID})
+	if err != nil {
+		l.t.logger.Debug("dial member", "node", l.member.Node, "err", err)
+		return nil
+	}
+	// Nothing comes back on these connections but their end: it is noticed
+	// here rather than by losing the next message.
+	l.t.group.Go(func() {
+		defer context.AfterFunc(l.ctx, func() { _ = c.Close() })()
+		_, _ = c.Read(0)
+		_ = c.Close()
+	})
+	return c
+}
+
+// write sends a message and whatever else is queued.
+func (l *link) write(c *wire.Conn, m *pb.Message, queue chan *pb.Message) error {
+	if err := c.SetWriteDeadline(time.Now().Add(linkWriteTimeout)); err != nil {
+		return err
+	}
+	for {
+		b, err := proto.Marshal(m)
+		if err != nil {
+			return err
+		}
+		if err := c.Buffer(wire.Frame{Payload: b}); err != nil {
+			return err
+		}
+		select {
+		case m = <-queue:
+			continue
+		default:
+		}
+		return c.Flush()
+	}
+}
