@@ -108,10 +108,30 @@ func (s *State) Followed(a *FetchAnswer) (advanced bool) {
 	return true
 }
 
-// Truncated tells that a follower's log was cut to end and that its derived
-// state was restored and replayed up to there.
+// Truncated tells that this follower's log was cut, or emptied, and now ends
+// at end; Adopt has brought the derived state there.
 func (s *State) Truncated(end int64) {
 	s.end = end
 	s.flushed = min(s.flushed, end)
 	s.hw = min(s.hw, end)
+}
+
+// Following is nil if this node follows in the given leader epoch; else
+// ErrStaleLeaderEpoch or ErrUnknownLeaderEpoch.
+func (s *State) Following(epoch int32) error {
+	switch {
+	case epoch > s.leaderEpoch:
+		return ErrUnknownLeaderEpoch
+	case epoch < s.leaderEpoch || s.role != RoleFollower:
+		return ErrStaleLeaderEpoch
+	}
+	return nil
+}
+
+// Leading is nil if this node leads in the given epoch; else NotLeaderError.
+func (s *State) Leading(epoch int32) error {
+	if s.role != RoleLeader || epoch != s.leaderEpoch {
+		return s.notLeader()
+	}
+	return nil
 }

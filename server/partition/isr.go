@@ -80,12 +80,17 @@ type Leadership struct {
 	Replicas, ISR               []int32
 }
 
+// OlderThan tells whether m was decided after l.
+func (l *Leadership) OlderThan(m *Leadership) bool {
+	return l.LeaderEpoch < m.LeaderEpoch || l.LeaderEpoch == m.LeaderEpoch && l.PartitionEpoch < m.PartitionEpoch
+}
+
 // Apply takes metadata; older epochs than those known are ignored.
 // It reports whether the role or leader epoch changed, after which every
 // waiter of a former leadership is to be failed unless this node still leads.
 // Slices are copied.
 func (s *State) Apply(l Leadership) (changed bool) {
-	if l.LeaderEpoch < s.leaderEpoch || l.LeaderEpoch == s.leaderEpoch && l.PartitionEpoch < s.partitionEpoch {
+	if l.OlderThan(&Leadership{LeaderEpoch: s.leaderEpoch, PartitionEpoch: s.partitionEpoch}) {
 		return false
 	}
 	role := RoleFollower

@@ -19,7 +19,14 @@ func (s *State) Replay(now int64, batch []byte, h *record.Header, r *record.Read
 	if h.NextOffset() <= s.end {
 		return nil // the snapshot covers it
 	}
+	if err := s.replay(now, batch, h, r, maxDecompressed); err != nil {
+		return fmt.Errorf("replay batch at %d: %w", h.BaseOffset, err)
+	}
 	s.end = h.NextOffset()
+	return nil
+}
+
+func (s *State) replay(now int64, batch []byte, h *record.Header, r *record.Reader, maxDecompressed int) error {
 	if h.Control() {
 		return s.replayControl(batch, h)
 	}
@@ -40,10 +47,18 @@ func (s *State) Replay(now int64, batch []byte, h *record.Header, r *record.Read
 // away from the end of the last batch that is left.
 func (s *State) Replayed(end int64) { s.end = end }
 
+// Adopt takes the log end and what derives from the log over from another
+// state, which was restored and replayed apart from this one; that one is not
+// to be used any more.
+func (s *State) Adopt(from *State) {
+	s.producers, s.idem, s.fence, s.end = from.producers, from.idem, from.fence, from.end
+	s.keys = newKeyIndex(s.limits.Keys)
+}
+
 func (s *State) replayControl(batch []byte, h *record.Header) error {
 	token, ok, err := record.ParseFence(batch)
 	if err != nil {
-		return fmt.Errorf("replay control batch at %d: %w", h.BaseOffset, err)
+		return err
 	}
 	if ok {
 		s.fence = fence{token: token, offset: h.BaseOffset}
@@ -53,7 +68,7 @@ func (s *State) replayControl(batch []byte, h *record.Header) error {
 
 func (s *State) replayIdempotency(batch []byte, h *record.Header, r *record.Reader, maxDecompressed int) error {
 	if _, err := r.Reset(batch, maxDecompressed); err != nil {
-		return fmt.Errorf("replay batch at %d: %w", h.BaseOffset, err)
+		return err
 	}
 	var rec record.Record
 	for r.Next(&rec) {
@@ -71,8 +86,5 @@ func (s *State) replayIdempotency(batch []byte, h *record.Header, r *record.Read
 			break // the leader puts its own header first
 		}
 	}
-	if err := r.Err(); err != nil {
-		return fmt.Errorf("replay batch at %d: %w", h.BaseOffset, err)
-	}
-	return nil
+	return r.Err()
 }

@@ -132,6 +132,9 @@ func (r *Replica) BeginBatch(a partition.BatchAppend) (*Pending, error) {
 	if first {
 		r.log.MarkDirty()
 	}
+	if err == nil {
+		r.grew()
+	}
 	return p, err
 }
 

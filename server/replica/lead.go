@@ -10,9 +10,17 @@ import (
 var errDeposed = errors.New("the leadership moved")
 
 // Apply takes what metadata says of the partition; what is older than what is
-// known is ignored. Slices are copied.
+// known is ignored. Slices are copied, or kept while the log is being cut to
+// follow its leader: metadata is applied after that.
 func (r *Replica) Apply(l partition.Leadership) {
 	r.mu.Lock()
+	if r.repairing {
+		if r.later == nil || !l.OlderThan(r.later) {
+			r.later = &l
+		}
+		r.mu.Unlock()
+		return
+	}
 	if l.LeaderEpoch > r.st.LeaderEpoch() {
 		r.seal() // a batch belongs to the epoch that its records were accepted in
 	}
@@ -28,7 +36,7 @@ func (r *Replica) Apply(l partition.Leadership) {
 	r.mu.Unlock()
 	woken.open()
 	if changed || moved {
-		r.notify()
+		r.changed()
 	}
 }
 
@@ -82,6 +90,6 @@ func (r *Replica) ProposalFailed(p *partition.Proposal) {
 	r.mu.Unlock()
 	woken.open()
 	if advanced {
-		r.notify()
+		r.changed()
 	}
 }

@@ -25,6 +25,7 @@ type Log interface {
 	LastEpoch() int32
 	Trim(ctx context.Context, before int64) error
 	Truncate(ctx context.Context, to int64) error
+	Reset(ctx context.Context, start int64) error
 	SetHighWatermark(hw int64)
 	SaveState(offset int64, state []byte) error
 	LoadState(atMost int64) (offset int64, state []byte, ok bool, err error)

@@ -14,8 +14,12 @@ var _ plog.Owner = (*Replica)(nil)
 func (r *Replica) Seal() {
 	r.mu.Lock()
 	r.dirty = false
+	grown := r.pack.b != nil
 	r.seal()
 	r.mu.Unlock()
+	if grown {
+		r.grew()
+	}
 }
 
 // Flushed is called by the store when a commit cycle has synced everything
@@ -35,7 +39,9 @@ func (r *Replica) Flushed(end int64, c *plog.Cycle) {
 	r.mu.Unlock()
 	woken.open()
 	if advanced {
-		r.notify()
+		r.changed()
+	} else {
+		r.grew()
 	}
 }
 
@@ -50,15 +56,15 @@ func (r *Replica) advanced(moved bool) wake {
 }
 
 // Failed is called by the store when it is dead, for which the process will
-// end: nothing is acknowledged any more.
+// end, or when the log is deleted: nothing is acknowledged any more.
 func (r *Replica) Failed(err error) {
 	r.mu.Lock()
-	r.down = fmt.Errorf("%w: the store failed: %w", partition.ErrClosed, err)
+	r.down = fmt.Errorf("%w: the log failed: %w", partition.ErrClosed, err)
 	r.snap.disarm()
 	woken := r.failWaiters(err)
 	r.mu.Unlock()
 	woken.open()
-	r.notify()
+	r.changed()
 }
 
 // failWaiters gives up every waiter.

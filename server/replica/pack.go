@@ -89,9 +89,9 @@ func (r *Replica) seal() {
 // gate to the queue.
 func (r *Replica) append(batch []byte, g *gate) {
 	h, err := record.ParseHeader(batch)
-	if err != nil || h.BaseOffset != r.log.EndOffset() || h.NextOffset() > r.st.End() {
-		panic(fmt.Sprintf("replica %s/%d: batch %+v (%v) does not follow the log's end %d",
-			r.opts.Topic, r.opts.ID.Partition, h, err, r.log.EndOffset()))
+	if err != nil || h.NextOffset() > r.st.End() {
+		panic(fmt.Sprintf("replica %s/%d: batch %+v (%v) is not staged: the end is %d",
+			r.opts.Topic, r.opts.ID.Partition, h, err, r.st.End()))
 	}
 	g.end, g.bytes = h.NextOffset(), int64(len(batch))
 	r.staged += g.bytes

@@ -98,25 +98,33 @@ func (r *Replica) Trim(ctx context.Context, before int64) (logStart int64, err e
 	if r.down != nil {
 		err = r.down
 	}
-	save := r.st.HasDerived() && r.snap.saved < before
 	r.mu.Unlock()
-	if err != nil {
+	if err != nil || before <= offs.LogStart {
 		return offs.LogStart, err
 	}
-	if before <= offs.LogStart {
-		return offs.LogStart, nil
+	if err := r.trim(ctx, before); err != nil {
+		return offs.LogStart, err
 	}
+	r.changed()
+	return r.Offsets().LogStart, nil
+}
+
+// trim removes the records below before from the log, once a snapshot has what
+// they mean.
+func (r *Replica) trim(ctx context.Context, before int64) error {
+	r.mu.Lock()
+	save := r.st.HasDerived() && r.snap.saved < before
+	r.mu.Unlock()
 	if save {
 		if err := r.snapshot(ctx); err != nil {
-			return offs.LogStart, r.wrap("snapshot before trim", err)
+			return r.wrap("snapshot before trim", err)
 		}
 	}
 	if err := r.log.Trim(ctx, before); err != nil {
-		return offs.LogStart, r.wrap("trim", err)
+		return r.wrap("trim", err)
 	}
 	r.mu.Lock()
-	start := r.offsets().LogStart
+	r.st.SetLogStart(r.log.StartOffset())
 	r.mu.Unlock()
-	r.notify()
-	return start, nil
+	return nil
 }

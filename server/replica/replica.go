@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/chroniklog/chronik/server/partition"
@@ -30,9 +29,11 @@ type Replica struct {
 	snap   snapshots
 	keys   keyBuild
 
-	subMu sync.Mutex
-	subs  []*subscription
-	nsubs atomic.Int32
+	repairing bool                  // a follower's log is being cut
+	later     *partition.Leadership // what arrived meanwhile
+
+	subs     listeners // to what readers can see
+	watchers listeners // to what followers can fetch, too
 }
 
 // Open loads the derived state of a log, replays what follows the last
@@ -43,11 +44,13 @@ func Open(ctx context.Context, opts Options) (*Replica, error) {
 	r := &Replica{
 		opts: opts,
 		log:  opts.Log,
-		st:   partition.New(opts.Node, opts.Config, opts.Limits),
 	}
-	if err := r.load(ctx); err != nil {
+	var err error
+	if r.st, r.snap.saved, err = r.derive(ctx); err != nil {
 		return nil, r.wrap("open", err)
 	}
+	r.st.SetLogStart(r.log.StartOffset())
+	r.st.Flushed(r.log.FlushedOffset())
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.log.Bind(r)
 	return r, nil
@@ -91,7 +94,7 @@ func (r *Replica) Close(ctx context.Context) error {
 	woken := r.gates.fail(partition.ErrClosed)
 	r.mu.Unlock()
 	woken.open()
-	r.notify()
+	r.changed()
 	if err != nil {
 		return r.wrap("close", err)
 	}
@@ -109,7 +112,7 @@ func (r *Replica) SetConfig(cfg partition.Config) {
 	r.mu.Unlock()
 	woken.open()
 	if advanced {
-		r.notify()
+		r.changed()
 	}
 }
 

@@ -30,37 +30,36 @@ func (s *snapshots) disarm() {
 	}
 }
 
-// load restores the derived state from the last snapshot and the log.
-func (r *Replica) load(ctx context.Context) error {
+// derive makes the state that the log's last snapshot and what follows it
+// tell. saved is the snapshot's offset.
+func (r *Replica) derive(ctx context.Context) (st *partition.State, saved int64, err error) {
+	st = partition.New(r.opts.Node, r.opts.Config, r.opts.Limits)
 	start, end := r.log.StartOffset(), r.log.EndOffset()
 	from, state, ok, err := r.log.LoadState(end)
 	if err != nil {
-		return fmt.Errorf("load state: %w", err)
+		return nil, 0, fmt.Errorf("load state: %w", err)
 	}
 	if ok {
-		if err = r.st.Restore(state); err == nil && r.st.End() != from {
-			err = fmt.Errorf("%w: of offset %d, saved as %d", partition.ErrSnapshot, r.st.End(), from)
+		if err = st.Restore(state); err == nil && st.End() != from {
+			err = fmt.Errorf("%w: of offset %d, saved as %d", partition.ErrSnapshot, st.End(), from)
 		}
 		if err != nil {
-			return fmt.Errorf("state at %d: %w", from, err)
+			return nil, 0, fmt.Errorf("state at %d: %w", from, err)
 		}
-		r.snap.saved = from
 	} else {
-		r.st.ResetDerived(start)
+		st.ResetDerived(start)
+		from = start
 	}
-	r.st.SetLogStart(start)
 	now := r.nowMs()
 	var reader record.Reader
 	err = r.log.Scan(ctx, max(start, from), func(batch []byte, h record.Header) error {
-		r.snap.grown += int64(len(batch))
-		return r.st.Replay(now, batch, &h, &reader, r.opts.MaxDecompressed)
+		return st.Replay(now, batch, &h, &reader, r.opts.MaxDecompressed)
 	})
 	if err != nil {
-		return fmt.Errorf("replay from %d: %w", max(start, from), err)
+		return nil, 0, fmt.Errorf("replay from %d: %w", max(start, from), err)
 	}
-	r.st.Replayed(end)
-	r.st.Flushed(r.log.FlushedOffset())
-	return nil
+	st.Replayed(end)
+	return st, from, nil
 }
 
 // hintWatermark tells the log up to where it may compact and delete: not
