@@ -93,7 +93,9 @@ func (l *Load) write(ctx context.Context, w int) {
 				pause(ctx)
 			}
 		case 1:
-			l.batch(value, partition)
+			if !l.batch(value, partition) {
+				pause(ctx)
+			}
 		default:
 			l.History.sent(value)
 			if !l.record(value, partition, "") {
@@ -126,8 +128,8 @@ func (l *Load) record(value string, p int32, idempotencyKey string) bool {
 	return true
 }
 
-// batch posts ten values at once.
-func (l *Load) batch(value string, p int32) {
+// batch posts ten values at once and tells whether there was an answer.
+func (l *Load) batch(value string, p int32) bool {
 	type item struct {
 		Value     string `json:"value"`
 		Partition int32  `json:"partition"`
@@ -156,13 +158,14 @@ func (l *Load) batch(value string, p int32) {
 		} `json:"results"`
 	}
 	if !l.exchange(req, &answer, http.StatusCreated, http.StatusOK, http.StatusMultiStatus) {
-		return
+		return false
 	}
 	for i, r := range answer.Results {
 		if r.Offset != nil {
 			l.History.acked(body.Records[i].Value, Place{r.Partition, *r.Offset}, false, false)
 		}
 	}
+	return true
 }
 
 // read follows one partition from its start and notes what it sees.

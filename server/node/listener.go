@@ -14,9 +14,10 @@ import (
 )
 
 // Bounds of the HTTP server. A body's time is the API's to bound, route by
-// route: a stream has none.
+// route, and a live stream extends its answer's with every piece it writes.
 const (
 	headerTimeout  = 10 * time.Second
+	answerTimeout  = 5 * time.Minute // from the headers of a request to the end of its answer
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 64 << 10
 	maxStreams     = 1000 // HTTP/2 requests at once on one connection
@@ -46,7 +47,7 @@ func bindWeb(name, addr string, conns *connCounter, log *slog.Logger) (*webServe
 	return &webServer{
 		listener: l, conns: conns,
 		server: &http.Server{
-			ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+			ReadHeaderTimeout: headerTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
 			MaxHeaderBytes: maxHeaderBytes, Protocols: protocols,
 			HTTP2: &http.HTTP2Config{
 				MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter, PingTimeout: pingTimeout,
