@@ -183,7 +183,7 @@ func TestMethodNotAllowedNamesTheMethods(t *testing.T) {
 		"/v1/topics/a%2Fb":             "GET, PUT, PATCH, DELETE",
 		"/v1/topics/t/partitions/0":    "GET, HEAD",
 		"/v1/topics/t/records":         "GET, POST",
-		"/v1/topics/t/keys/k":          "GET, PUT, DELETE",
+		"/v1/topics/t/keys/k":          "GET, HEAD, PUT, DELETE",
 		"/metrics":                     "GET",
 		"/v1/topics/t/partitions/0/no": "",
 	} {

@@ -14,7 +14,12 @@ import (
 // pathParam is a path parameter, decoded: chi routes on the escaped path when
 // it differs, so that %2F stays inside one segment, and hands that form out.
 func pathParam(r *http.Request, name string) (string, error) {
-	v := chi.URLParam(r, name)
+	rctx := chi.RouteContext(r.Context())
+	if rctx == nil { // shortcut has routed
+		topic, _ := producePath(r.URL.Path)
+		return topic, nil
+	}
+	v := rctx.URLParam(name)
 	if r.URL.RawPath == "" {
 		return v, nil
 	}
