@@ -79,6 +79,9 @@ func (n *Node) atController(ctx context.Context, a adminRequest) error {
 	request = append([]byte{methodAdmin}, request...)
 	for {
 		changed := n.changed.wait()
+		if a.Op == opLeave && a.Node == n.opts.NodeID && n.gone() {
+			return nil // nobody would tell
+		}
 		err := errNotLeader
 		switch s := n.Status(); {
 		case s.Controller():
@@ -104,6 +107,16 @@ func (n *Node) atController(ctx context.Context, a adminRequest) error {
 			return fmt.Errorf("%w: %w", n.noController(), cause)
 		}
 	}
+}
+
+// gone tells that this node saw its own removal.
+func (n *Node) gone() bool {
+	gone := false
+	n.View(func(m *meta.Image) {
+		_, present := m.Member(n.id().raftID)
+		gone = !present && len(m.Members()) > 0
+	})
+	return gone
 }
 
 // administer carries out a request as the controller.
@@ -171,6 +184,7 @@ func (n *Node) change(c *Core, a adminRequest) (done bool, err error) {
 				return false, errNotLeader
 			}
 		}
+		return false, errDropped // nobody is known to be there yet
 	}
 	return false, c.ProposeConf(cc)
 }

@@ -257,6 +257,7 @@ func (n *Node) requestEntry() error {
 			err = askErr
 			continue
 		}
+		n.learn(g)
 		if i := slices.IndexFunc(g.Members, func(m meta.Member) bool { return m.Node == g.Leader }); i >= 0 {
 			addr = g.Members[i].Addr
 		}
@@ -268,6 +269,17 @@ func (n *Node) requestEntry() error {
 		}
 	}
 	return err
+}
+
+// learn tells the transport who the members are, as long as the image doesn't:
+// without their addresses this node could not even vote. The lock keeps it from
+// undoing what the loop learns meanwhile.
+func (n *Node) learn(g greeted) {
+	n.View(func(m *meta.Image) {
+		if len(m.Members()) == 0 {
+			n.opts.Transport.SetMembers(g.Cluster, g.Members)
+		}
+	})
 }
 
 // entrances are the addresses at which members may be.

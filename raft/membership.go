@@ -24,6 +24,9 @@ const readyLag = 256
 type membership struct {
 	conf  *pb.ConfState // that Status describes
 	ticks int
+	// heard is the tick at which the controller last knew of a member's
+	// activity: etcd raft forgets it at every check of the quorum.
+	heard map[uint64]int
 	// active are the voters that the controller heard from lately.
 	active []uint64
 	// files hold snapshots that were received since the last round.
@@ -53,29 +56,46 @@ func (n *Node) membersChanged() {
 
 // maintain is called at each tick.
 func (n *Node) maintain() {
-	n.member.ticks++
-	if n.member.ticks%maintainTicks != 0 {
-		return
-	}
-	n.member.active = nil
+	m := &n.member
+	m.ticks++
 	if n.core.State().Role != etcd.StateLeader {
+		m.heard, m.active = nil, nil
 		return
 	}
-	st := n.core.rn.Status()
+	if m.heard == nil {
+		m.heard = map[uint64]int{}
+	}
+	n.core.rn.WithProgress(func(id uint64, _ etcd.ProgressType, pr tracker.Progress) {
+		if pr.RecentActive || id == n.id().raftID {
+			m.heard[id] = m.ticks
+		}
+	})
+	if m.ticks%maintainTicks == 0 {
+		n.tendMembers()
+	}
+}
+
+// tendMembers notes who is active and promotes learners.
+func (n *Node) tendMembers() {
+	st := n.core.rn.BasicStatus()
 	var voters, learners []candidate
-	for id, pr := range st.Progress {
-		self := id == n.id().raftID
-		c := candidate{id: id, node: n.nodeOf(id), ready: self || pr.RecentActive &&
-			pr.State == tracker.StateReplicate && pr.Match+readyLag >= st.GetCommit()}
-		if pr.IsLearner {
+	active := []uint64{}
+	n.core.rn.WithProgress(func(id uint64, typ etcd.ProgressType, pr tracker.Progress) {
+		at, ok := n.member.heard[id]
+		lately := ok && n.member.ticks-at <= 2*electionTicks
+		c := candidate{id: id, node: n.nodeOf(id), ready: lately && (id == n.id().raftID ||
+			pr.State == tracker.StateReplicate && pr.Match+readyLag >= st.GetCommit())}
+		if typ == etcd.ProgressTypeLearner {
 			learners = append(learners, c)
-			continue
+			return
 		}
 		voters = append(voters, c)
-		if self || pr.RecentActive {
-			n.member.active = append(n.member.active, id)
+		if lately {
+			active = append(active, id)
 		}
-	}
+	})
+	slices.Sort(active)
+	n.member.active = active
 	if len(n.core.State().Conf.GetVotersOutgoing()) > 0 {
 		return
 	}
@@ -112,7 +132,7 @@ func promote(voters, learners []candidate) []*pb.ConfChangeSingle {
 		}
 		spare = append(spare, l)
 	}
-	want := 2 - len(voters)%2 // to the next odd number
+	want := 1 + len(voters)%2 // to the next odd number
 	if len(spare) < want || len(voters)+want > maxVoters {
 		return nil
 	}

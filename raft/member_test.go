@@ -1,0 +1,195 @@
+package raft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"github.com/chroniklog/chronik/raft/meta"
+)
+
+func TestJoinAsLearnerThenVoter(t *testing.T) {
+	c := newTestCluster(t, 1, 2, 3)
+	c.tune = func(o *Options) { o.CompactEvery, o.CompactKeep = 20, 5 }
+	c.mustStart(1, nil, "")
+	waitReady(t, c.nodes[1].Node)
+	propose(t, c.nodes[1].Node, register(1))
+	for i := range 60 { // the log no longer begins at its beginning
+		propose(t, c.nodes[1].Node, topic(i, 1, 1))
+	}
+
+	c.mustStart(2, nil, c.addrs[1])
+	waitReady(t, c.nodes[2].Node)
+	c.converged()
+	// Two voters would be worse than one: it stays a learner.
+	time.Sleep(maintainTicks * 20 * time.Millisecond * 2)
+	if s := c.nodes[1].Status(); !slices.Equal(s.Voters, []NodeID{1}) || !slices.Equal(s.Learners, []NodeID{2}) {
+		t.Errorf("two nodes: voters %v, learners %v", s.Voters, s.Learners)
+	}
+	propose(t, c.nodes[2].Node, register(2)) // forwarded
+
+	c.mustStart(3, nil, c.addrs[2]) // through a member that isn't the controller
+	eventually(t, func() bool {
+		return slices.Equal(sorted(c.nodes[3].Status().Voters), []NodeID{1, 2, 3})
+	})
+	c.stop(1)
+	propose(t, c.nodes[3].Node, topic(100, 1, 2))
+	c.converged()
+	if !c.hasTopic(2, 59) || !c.hasTopic(3, 100) {
+		t.Error("a topic is missing")
+	}
+}
+
+func TestRemoveAndTransfer(t *testing.T) {
+	c := newTestCluster(t, 1, 2, 3)
+	c.static(1, 2, 3)
+	lead := c.leader()
+	next := lead%3 + 1
+	if err := c.nodes[next].TransferController(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.leader(); got != next {
+		t.Errorf("controller is %d, not %d", got, next)
+	}
+	if err := c.nodes[lead].TransferController(t.Context(), 9); !errors.Is(err, ErrUnknownNode) {
+		t.Errorf("transfer to a stranger: %v", err)
+	}
+	// The controller removes itself: it hands over first.
+	if err := c.nodes[next].RemoveNode(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	removed := c.nodes[next]
+	delete(c.nodes, next)
+	eventually(t, func() bool {
+		s := c.any().Status()
+		return len(s.Voters) == 2 && s.Leader != 0 && s.Leader != next
+	})
+	propose(t, c.nodes[c.leader()].Node, register(lead))
+	c.nodes[next] = removed
+	c.stop(next)
+
+	// It stays out when it is started again with its old directory.
+	c.mustStart(next, c.addrs, "")
+	other := c.any()
+	time.Sleep(200 * time.Millisecond)
+	if s := other.Status(); len(s.Learners) != 0 || len(s.Voters) > 3 {
+		t.Errorf("the removed node came back: %+v", s)
+	}
+}
+
+func TestSoleVoterIsNotRemoved(t *testing.T) {
+	n := openSole(t, soleOptions(t, t.TempDir()))
+	defer closeNode(t, n)
+	if err := n.RemoveNode(t.Context(), 1); !errors.Is(err, ErrLastVoter) {
+		t.Errorf("remove the sole voter: %v", err)
+	}
+	if err := n.RemoveNode(t.Context(), 5); err != nil {
+		t.Errorf("remove a stranger: %v", err)
+	}
+}
+
+func TestEmptiedNodeReplacesItself(t *testing.T) {
+	c := newTestCluster(t, 1, 2, 3)
+	c.static(1, 2, 3)
+	propose(t, c.nodes[1].Node, register(1))
+	old := c.nodes[3].Status().RaftID
+	c.stop(3)
+	if err := os.RemoveAll(c.nodeDir(3)); err != nil {
+		t.Fatal(err)
+	}
+	n := c.mustStart(3, c.addrs, "")
+	if n.Status().RaftID == old {
+		t.Fatal("the emptied node took its old raft id")
+	}
+	eventually(t, func() bool {
+		s := c.nodes[1].Status()
+		replaced := false
+		c.nodes[1].View(func(m *meta.Image) { _, ok := m.Member(old); replaced = !ok })
+		return replaced && slices.Equal(sorted(s.Voters), []NodeID{1, 2, 3}) && len(s.Learners) == 0
+	})
+	waitReady(t, n.Node)
+	c.converged()
+	n.View(func(m *meta.Image) {
+		if _, ok := m.Member(old); ok || len(m.Members()) != 3 {
+			t.Errorf("members: %+v", m.Members())
+		}
+	})
+}
+
+func TestPromote(t *testing.T) {
+	v := func(ids ...uint64) (out []candidate) {
+		for _, id := range ids {
+			out = append(out, candidate{id: id, node: NodeID(id % 100), ready: true})
+		}
+		return out
+	}
+	slow := candidate{id: 4, node: 4}
+	for _, tc := range []struct {
+		name             string
+		voters, learners []candidate
+		want             string
+	}{
+		{"alone", v(1), nil, ""},
+		{"second waits", v(1), v(2), ""},
+		{"two at once", v(1), v(3, 2), "v2 v3"},
+		{"slow one doesn't count", v(1), append(v(2), slow), ""},
+		{"fourth waits", v(1, 2, 3), v(4), ""},
+		{"five", v(1, 2, 3), v(4, 5), "v4 v5"},
+		{"not seven", v(1, 2, 3, 4, 5), v(6, 7), ""},
+		{"after a removal", v(1, 2), v(4), "v4"},
+		{"new incarnation", v(1, 2, 3), v(103), "v103 r3"},
+		{"incarnation before others", v(1, 2, 3), v(4, 5, 103), "v103 r3"},
+	} {
+		if got := pb.ConfChangesToString(promote(tc.voters, tc.learners)); got != tc.want {
+			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+		}
+	}
+}
+
+// TestDifferentLists: nodes that were started with different lists never found
+// a cluster, and say why.
+func TestDifferentLists(t *testing.T) {
+	c := newTestCluster(t, 1, 2, 3)
+	c.mustStart(1, c.addrs, "")
+	c.mustStart(2, map[NodeID]string{1: c.addrs[1], 2: c.addrs[2]}, "")
+	c.mustStart(3, c.addrs, "")
+	ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
+	defer cancel()
+	_, err := c.nodes[1].Propose(ctx, register(1))
+	if !errors.Is(err, ErrNoController) {
+		t.Errorf("propose without a cluster: %v", err)
+	}
+	for id, n := range c.nodes {
+		if s := n.Status(); s.State != "booting" {
+			t.Errorf("node %d founded a cluster: %+v", id, s)
+		}
+		if _, err := os.Stat(filepath.Join(c.nodeDir(id), logDir)); !os.IsNotExist(err) {
+			t.Errorf("node %d has a log: %v", id, err)
+		}
+	}
+}
+
+// TestLateFounder: the founders needn't start together, nor survive each
+// other's restarts; the last one finds a cluster of which it is a voter.
+func TestLateFounder(t *testing.T) {
+	c := newTestCluster(t, 1, 2, 3)
+	c.mustStart(1, c.addrs, "")
+	c.mustStart(2, c.addrs, "")
+	time.Sleep(250 * time.Millisecond)
+	c.stop(2) // restarts before the founding keep the raft id
+	c.mustStart(2, c.addrs, "")
+	c.mustStart(3, c.addrs, "")
+	for id, n := range c.nodes {
+		waitReady(t, n.Node)
+		if s := n.Status(); !slices.Equal(sorted(s.Voters), []NodeID{1, 2, 3}) {
+			t.Errorf("node %d: %s", id, fmt.Sprint(s))
+		}
+	}
+}
