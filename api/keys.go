@@ -156,10 +156,10 @@ func (s *Server) changeKey(
 ) (existed bool, appended partition.Appended, err error) {
 	for range keyTries {
 		offset, live, err := s.broker.KeyOffset(ctx, p.topic.Name, number, p.key)
-		if err != nil {
+		if err != nil && !errors.Is(err, server.ErrUnknownKey) {
 			return false, appended, err
 		}
-		if !live {
+		if err != nil || !live {
 			offset = partition.NoOffset
 		}
 		if match != nil && !match.holds(offset) && p.idemKey == "" {

@@ -262,7 +262,8 @@ func readOnce(ctx context.Context, url string, buffer []byte) (n, next int64, er
 			return n, 0, err
 		}
 	}
-	next, err = strconv.ParseInt(resp.Header.Get("Log-Next-Offset"), 10, 64)
+	// Where an answer ends is known when it has ended: it may be a trailer.
+	next, err = strconv.ParseInt(resp.Header.Get("Log-Next-Offset")+resp.Trailer.Get("Log-Next-Offset"), 10, 64)
 	return n, next, err
 }
 

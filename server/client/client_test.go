@@ -225,10 +225,11 @@ func TestFetchReadsPositions(t *testing.T) {
 		if r.URL.RawQuery != "max_bytes=9&offset=5&wait=1.5" || r.Header.Get("Accept") != batchType {
 			t.Errorf("%s %s", r.URL.RawQuery, r.Header.Get("Accept"))
 		}
-		w.Header().Set("Log-Next-Offset", "8")
+		w.Header().Set("Trailer", "Log-Next-Offset")
 		w.Header().Set("Log-High-Watermark", "9")
 		w.Header().Set("Log-Start-Offset", "1")
 		io.WriteString(w, "bytes")
+		w.Header().Set("Log-Next-Offset", "8")
 	})
 	got, err := c.Fetch(t.Context(), FetchRequest{Topic: "t", Offset: 5, MaxBytes: 9, Wait: 1500 * time.Millisecond})
 	if err != nil || string(got.Batches) != "bytes" || got.Next != 8 || got.HighWatermark != 9 || got.LogStart != 1 {

@@ -50,13 +50,17 @@ func (c *Client) Fetch(ctx context.Context, f FetchRequest) (Fetched, error) {
 	}
 	defer resp.Body.Close()
 	got := Fetched{
-		Next:          headerOffset(resp.Header, "Log-Next-Offset", f.Offset),
 		HighWatermark: headerOffset(resp.Header, "Log-High-Watermark", -1),
 		LogStart:      headerOffset(resp.Header, "Log-Start-Offset", 0),
 	}
 	got.Batches, err = readAll(resp.Body)
+	// Where an answer ends is known when it has ended: it is a trailer.
+	got.Next = headerOffset(resp.Header, nextOffset, headerOffset(resp.Trailer, nextOffset, f.Offset))
 	return got, err
 }
+
+// nextOffset is the header, or trailer, that says where to go on.
+const nextOffset = "Log-Next-Offset"
 
 func partitionPath(topic string, partition int32, what string) string {
 	return Path("topics", topic, "partitions", strconv.Itoa(int(partition)), what)

@@ -213,15 +213,17 @@ func (r *realrun) checkValues(ctx context.Context, l *log) error {
 		if err != nil {
 			return err
 		}
-		next, err := strconv.Atoi(resp.Header.Get("Log-Next-Offset"))
-		if err == nil && (next <= offset || next > len(l.values)) {
-			err = fmt.Errorf("the offset after %d is %d of %d", offset, next, len(l.values))
-		}
-		if err == nil {
-			err = sameBytes(resp.Body, &log{values: l.values[offset:next]}, "\n")
-		}
+		body, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		if err != nil {
+			return err
+		}
+		// Where an answer ends is known when it has ended: it may be a trailer.
+		next, err := strconv.Atoi(resp.Header.Get("Log-Next-Offset") + resp.Trailer.Get("Log-Next-Offset"))
+		if err != nil || next <= offset || next > len(l.values) {
+			return fmt.Errorf("the offset after %d is %d of %d: %w", offset, next, len(l.values), err)
+		}
+		if err := sameBytes(bytes.NewReader(body), &log{values: l.values[offset:next]}, "\n"); err != nil {
 			return fmt.Errorf("from offset %d: %w", offset, err)
 		}
 		offset = next

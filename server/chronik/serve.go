@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/chroniklog/chronik/server/config"
+	"github.com/chroniklog/chronik/server/node"
+	"github.com/chroniklog/chronik/server/telemetry"
+)
+
+// ServeCmd runs a node.
+type ServeCmd struct {
+	config.Config `embed:""`
+}
+
+// Help shows examples.
+func (ServeCmd) Help() string {
+	return `Each flag is also an environment variable and a key of the file that --config
+names; the flag wins over the environment, the environment over the file.
+
+SIGTERM or SIGINT ends it in good order: readiness off, streams ended, requests
+finished, everything synced. A second signal ends it at once; nothing that was
+acknowledged is lost either way.
+
+Examples:
+
+    chronik serve
+    chronik serve --data-dir /var/lib/chronik --http 127.0.0.1:9000
+    chronik serve --config /etc/chronik.yaml`
+}
+
+// Run starts the node and returns when ctx has ended and everything is closed.
+// A node that cannot go on ends the process: it must answer nothing more.
+func (c ServeCmd) Run(ctx context.Context, streams Streams) error {
+	logger, err := telemetry.NewLogger(streams.Err, c.LogLevel, c.LogFormat)
+	if err != nil {
+		return err
+	}
+	if isTerminal(streams.Err) {
+		greet(streams, c.Config)
+	}
+	return node.Run(ctx, c.Config, node.Options{
+		Version: buildVersion(), Logger: logger, Fatal: func(error) { os.Exit(exitFailed) },
+	})
+}
+
+// greet tells a person where to go on.
+func greet(streams Streams, c config.Config) {
+	fmt.Fprintf(streams.Err, `Chronik %s, data in %s
+  HTTP API      http://%s/v1/topics
+  description   http://%s/openapi.json
+  try           curl -d hello %s/v1/topics/greetings/records
+
+`, buildVersion(), c.DataDir, c.HTTP, c.HTTP, c.HTTP)
+}
