@@ -63,7 +63,7 @@ def records(client: Client) -> None:
     assert isinstance(conflict, Problem) and conflict.code == ErrorCode.OFFSET_CONFLICT, conflict
     assert conflict.current_offset == 1, conflict
     header = Header(name="h", value="v")
-    binary = BatchRecord(value="AAEC", encoding=Encoding.BASE64, headers=[header])
+    binary = BatchRecord(value="/wAB", encoding=Encoding.BASE64, headers=[header])
     batch = produce_batch.sync(
         TOPIC, client=client, partition=0, body=Batch(records=[BatchRecord(value="b1"), binary])
     )
@@ -74,13 +74,13 @@ def records(client: Client) -> None:
     assert seen == [
         ("k", "grüße", Encoding.UTF8),
         (None, "b1", Encoding.UTF8),
-        (None, "AAEC", Encoding.BASE64),
+        (None, "/wAB", Encoding.BASE64),
     ], page
     assert page.next_offset == 3 and page.high_watermark == 3, page
     whole = read_topic.sync(TOPIC, client=client, from_=ReadTopicFrom.EARLIEST)
     assert isinstance(whole, TopicPage) and len(whole.records) == 3 and whole.cursor, whole
     one = get_record.sync_detailed(TOPIC, 0, 2, client=client)
-    assert one.status_code == HTTPStatus.OK and one.content == b"\x00\x01\x02", one
+    assert one.status_code == HTTPStatus.OK and one.content == b"\xff\x00\x01", one
 
 
 def end_of_topic(client: Client) -> None:
