@@ -319,10 +319,17 @@ func (d *DB) CheckSpace(n int) error {
 	return d.space.check(n)
 }
 
-// Close flushes and closes the store. Snapshots must be closed before.
+// Close flushes and closes the store. Snapshots must be closed before. On a
+// full disk it leaves the files as they are instead: Badger flushes through a
+// mapping, which the lack of space would turn into a signal that ends the
+// process. Everything is synced and is replayed by the next Open; until the
+// process ends the directory stays locked.
 func (d *DB) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.space.check(0) != nil {
+		return nil
+	}
 	if err := d.db.Close(); err != nil {
 		return fmt.Errorf("close %s: %w", d.dir, err)
 	}
