@@ -15,16 +15,24 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// failer is what testing.TB and rapid.T share.
+type failer interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
 // bench is a replica on a fake log, with a clock that the test sets.
 type bench struct {
-	t   testing.TB
+	tb  testing.TB
+	t   failer
 	r   *Replica
 	log *fakeLog
 	now atomic.Int64 // Unix milliseconds
 }
 
 func openBench(t testing.TB, log *fakeLog, change func(*Options)) *bench {
-	b := &bench{t: t, log: log}
+	b := &bench{tb: t, t: t, log: log}
 	b.now.Store(1_000)
 	o := Options{
 		Topic: "orders", Log: log, Node: 1,

@@ -12,7 +12,7 @@ import (
 // restart opens the log as power loss left it, and leads again.
 func (b *bench) restart(change func(*Options)) *bench {
 	b.t.Helper()
-	again := openBench(b.t, b.log.crash(), change)
+	again := openBench(b.tb, b.log.crash(), change)
 	again.now.Store(b.now.Load())
 	again.r.BecomeLeader(b.r.Offsets().LeaderEpoch+1, 1, []int32{1}, []int32{1})
 	return again

@@ -1,0 +1,388 @@
+package replica
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/chroniklog/chronik/server/partition"
+)
+
+// cluster is three replicas of one partition on fake logs, a controller, and
+// no network: every message is a step that the test draws.
+type cluster struct {
+	t      *rapid.T
+	nodes  [4]*member // by id; 0 is unused
+	meta   partition.Leadership
+	props  []*partition.Proposal
+	acked  map[int64]string
+	open   map[string]*Pending
+	nth    int
+	minISR int
+}
+
+type member struct {
+	id     int32
+	log    *fakeLog
+	r      *Replica // nil: down
+	epoch  uint64   // of the broker
+	fenced bool
+}
+
+func newCluster(t *rapid.T) *cluster {
+	c := &cluster{t: t, acked: map[int64]string{}, open: map[string]*Pending{}}
+	c.minISR = rapid.IntRange(1, 2).Draw(t, "min isr")
+	all := []int32{1, 2, 3}
+	isr := slices.Clone(all[:rapid.IntRange(1, 3).Draw(t, "isr")])
+	c.meta = partition.Leadership{Leader: 1, LeaderEpoch: 0, PartitionEpoch: 1, Replicas: all, ISR: isr}
+	for _, id := range all {
+		c.nodes[id] = &member{id: id, log: &fakeLog{}}
+		c.start(c.nodes[id])
+	}
+	return c
+}
+
+func (c *cluster) start(m *member) {
+	cfg := partition.DefaultConfig()
+	cfg.MinISR = c.minISR
+	r, err := Open(context.Background(), Options{
+		Topic: "t", Log: m.log, Node: m.id, Config: cfg, SnapshotBytes: 300,
+		Now:        func() time.Time { return time.UnixMilli(1) },
+		OnProposal: func(p *partition.Proposal) { c.props = append(c.props, p) },
+	})
+	if err != nil {
+		c.t.Fatalf("open %d: %v", m.id, err)
+	}
+	m.r, m.fenced = r, false
+	m.epoch++
+	r.Apply(c.meta)
+}
+
+// fence is the controller that has lost a broker, or registers its next
+// incarnation.
+func (c *cluster) fence(m *member) {
+	l := c.meta
+	if len(l.ISR) > 1 {
+		l.ISR = slices.DeleteFunc(slices.Clone(l.ISR), func(n int32) bool { return n == m.id })
+	}
+	if l.Leader == m.id {
+		l.Leader = 0
+		live := slices.DeleteFunc(slices.Clone(l.ISR), func(n int32) bool { return c.nodes[n].r == nil })
+		if len(live) > 0 {
+			l.Leader = rapid.SampledFrom(live).Draw(c.t, "elected")
+		}
+		l.LeaderEpoch++
+	}
+	l.PartitionEpoch++
+	c.meta = l
+	m.fenced = true
+}
+
+func (c *cluster) crash(m *member) {
+	if m.r == nil {
+		return
+	}
+	_ = m.r.Close(canceled()) // its goroutines, not its bytes
+	m.r.wg.Wait()
+	m.r, m.log = nil, m.log.crash()
+}
+
+func (c *cluster) restart(m *member) {
+	if m.r != nil {
+		return
+	}
+	if !m.fenced {
+		c.fence(m)
+	}
+	c.start(m)
+	if c.meta.Leader == 0 && slices.Contains(c.meta.ISR, m.id) {
+		c.meta.Leader = m.id
+		c.meta.LeaderEpoch++
+		c.meta.PartitionEpoch++
+	}
+}
+
+// decide is the controller's answer to the oldest proposal.
+func (c *cluster) decide(lost bool) {
+	if len(c.props) == 0 {
+		return
+	}
+	p := c.props[0]
+	c.props = c.props[1:]
+	leader := c.nodes[c.meta.Leader]
+	up := leader != nil && leader.r != nil
+	if !c.acceptable(p) {
+		if up {
+			leader.r.ProposalFailed(p)
+		}
+		return
+	}
+	isr := []int32{}
+	for _, m := range p.ISR {
+		isr = append(isr, m.Node)
+	}
+	c.meta.ISR = isr
+	c.meta.PartitionEpoch++
+	if up && !lost {
+		leader.r.Apply(c.meta)
+	}
+}
+
+// acceptable is the controller's compare-and-set (KIP-497, KIP-903).
+func (c *cluster) acceptable(p *partition.Proposal) bool {
+	if p.LeaderEpoch != c.meta.LeaderEpoch || p.PartitionEpoch != c.meta.PartitionEpoch || c.meta.Leader == 0 {
+		return false
+	}
+	for _, m := range p.ISR {
+		n := c.nodes[m.Node]
+		if m.Node != c.meta.Leader && m.BrokerEpoch != n.epoch || n.r == nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *cluster) append(m *member) {
+	if m.r == nil {
+		return
+	}
+	c.nth++
+	value := fmt.Sprintf("v%d", c.nth)
+	a := rec(value)
+	a.IdempotencyKey = value
+	if p, err := m.r.BeginRecord(a); err == nil {
+		c.open[value] = p
+	}
+}
+
+// collect takes the answers that are there.
+func (c *cluster) collect() {
+	for value, p := range c.open {
+		if !ready(p) {
+			continue
+		}
+		delete(c.open, value)
+		res, err := p.Wait(context.Background())
+		if err != nil {
+			continue
+		}
+		if other, taken := c.acked[res.Offset]; taken && other != value {
+			c.t.Fatalf("offset %d was acknowledged for %s and %s", res.Offset, other, value)
+		}
+		c.acked[res.Offset] = value
+	}
+}
+
+// fetch is one exchange of a follower with its leader.
+func (c *cluster) fetch(m *member) {
+	if m.r == nil {
+		return
+	}
+	pos, ok := m.r.Position()
+	leader := c.nodes[m.r.st.Leader()]
+	if !ok || leader == nil || leader.r == nil {
+		return
+	}
+	ctx := context.Background()
+	f := partition.Fetch{
+		Node: m.id, BrokerEpoch: m.epoch, LeaderEpoch: pos.LeaderEpoch, Offset: pos.Offset, Flushed: pos.Flushed,
+	}
+	a, err := leader.r.Fetched(f, pos.LastEpoch)
+	if err == nil && a.Diverging != nil {
+		if err := m.r.Diverged(ctx, pos.LeaderEpoch, *a.Diverging); err != nil {
+			c.t.Fatalf("truncate %d: %v", m.id, err)
+		}
+		return
+	}
+	if err != nil {
+		return
+	}
+	batches, a, err := leader.r.Staged(pos.LeaderEpoch, pos.Offset, 200)
+	if err != nil {
+		return
+	}
+	if err := m.r.Follow(ctx, pos.LeaderEpoch, a, bytes.Clone(batches)); err != nil {
+		c.t.Fatalf("follow %d: %v", m.id, err)
+	}
+}
+
+func (c *cluster) step() {
+	m := c.nodes[rapid.Int32Range(1, 3).Draw(c.t, "node")]
+	switch rapid.IntRange(0, 15).Draw(c.t, "step") {
+	case 0:
+		c.crash(m)
+	case 1, 2:
+		c.restart(m)
+	case 3:
+		if m.r == nil && !m.fenced {
+			c.fence(m)
+		}
+	case 4:
+		if m.r != nil {
+			m.r.Apply(c.meta)
+		}
+	case 5:
+		c.decide(rapid.Bool().Draw(c.t, "answer lost"))
+	case 6: // the leader is paused, the others go on
+		if m.id == c.meta.Leader && m.r != nil {
+			c.fence(m)
+			m.fenced = false
+		}
+	case 7, 8, 9:
+		c.append(m)
+	case 10, 11:
+		if m.r != nil {
+			m.log.cycle()
+		}
+	default:
+		c.fetch(m)
+	}
+	c.collect()
+}
+
+// heal brings everybody up and in sync.
+func (c *cluster) heal() {
+	for range 200 {
+		for _, m := range c.nodes[1:] {
+			c.restart(m)
+			m.r.Apply(c.meta)
+			c.fetch(m)
+			m.log.cycle()
+		}
+		c.decide(false)
+	}
+	c.collect()
+}
+
+// TestAcknowledgedRecordsSurvive crashes, fences, pauses and elects at random.
+func TestAcknowledgedRecordsSurvive(t *testing.T) {
+	for i := range 8 { // of a hundred runs each
+		t.Run(fmt.Sprint(i), func(t *testing.T) { rapid.Check(t, liveAndHeal) })
+	}
+}
+
+func liveAndHeal(t *rapid.T) {
+	c := newCluster(t)
+	defer func() {
+		for _, m := range c.nodes[1:] {
+			c.crash(m)
+		}
+	}()
+	for range rapid.IntRange(1, 120).Draw(t, "steps") {
+		c.step()
+	}
+	c.heal()
+	c.check()
+}
+
+func (c *cluster) check() {
+	if len(c.meta.ISR) != 3 {
+		c.t.Fatalf("not healed: %+v", c.meta)
+	}
+	leader := c.nodes[c.meta.Leader]
+	b := &bench{t: c.t, r: leader.r, log: leader.log}
+	stored := map[int64]string{}
+	next := int64(0)
+	for _, r := range b.stored(0) {
+		if r.Offset != next {
+			c.t.Fatalf("offset %d follows %d", r.Offset, next-1)
+		}
+		next++
+		stored[r.Offset] = string(r.Value)
+	}
+	for offset, value := range c.acked {
+		if stored[offset] != value {
+			c.t.Fatalf("%s was acknowledged at %d; there is %q", value, offset, stored[offset])
+		}
+		a := rec(value)
+		a.IdempotencyKey = value
+		p, err := leader.r.BeginRecord(a)
+		if err != nil {
+			c.t.Fatalf("repeat of %s: %v", value, err)
+		}
+		if res, err := p.Wait(canceled()); err != nil || !res.Duplicate || res.Offset != offset {
+			c.t.Fatalf("repeat of %s, at %d: %+v %v", value, offset, res, err)
+		}
+	}
+	for _, m := range c.nodes[1:] {
+		if m.log.end != leader.log.end || len(m.log.batches) != len(leader.log.batches) {
+			c.t.Fatalf("log of %d ends at %d, the leader's at %d", m.id, m.log.end, leader.log.end)
+		}
+		for i := range m.log.batches {
+			if !bytes.Equal(m.log.batches[i].bytes, leader.log.batches[i].bytes) {
+				c.t.Fatalf("batch %d differs on %d", i, m.id)
+			}
+		}
+	}
+}
+
+func TestFollowerRefusesWhatDoesNotFit(t *testing.T) {
+	b := openBench(t, &fakeLog{}, nil)
+	b.r.BecomeFollower(3, 2)
+	ctx := context.Background()
+	a := partition.FetchAnswer{}
+	one := batch(t, 2, nil).Batch
+	if err := b.r.Follow(ctx, 2, a, one); !errors.Is(err, partition.ErrStaleLeaderEpoch) {
+		t.Errorf("older epoch: %v", err)
+	}
+	if err := b.r.Follow(ctx, 4, a, one); !errors.Is(err, partition.ErrUnknownLeaderEpoch) {
+		t.Errorf("newer epoch: %v", err)
+	}
+	gap := bytes.Clone(one)
+	gap[7] = 9
+	if err := b.r.Follow(ctx, 3, a, gap); !errors.Is(err, ErrGap) {
+		t.Errorf("gap: %v", err)
+	}
+	bad := bytes.Clone(one)
+	bad[len(bad)-1] ^= 1
+	if err := b.r.Follow(ctx, 3, a, bad); err == nil {
+		t.Error("a damaged batch was taken")
+	}
+	if err := b.r.Follow(ctx, 3, partition.FetchAnswer{HighWatermark: 9}, slices.Concat(one)); err != nil {
+		t.Fatal(err)
+	}
+	if o := b.r.Offsets(); o.LogEnd != 2 || o.HighWatermark != 0 {
+		t.Errorf("offsets %+v: the watermark is above what is synced", o)
+	}
+	b.log.cycle()
+	if err := b.r.Follow(ctx, 3, partition.FetchAnswer{HighWatermark: 9}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if o := b.r.Offsets(); o.HighWatermark != 2 {
+		t.Errorf("offsets %+v", o)
+	}
+	if pos, ok := b.r.Position(); !ok || pos != (Position{LeaderEpoch: 3, Offset: 2, Flushed: 2, LastEpoch: 0}) {
+		t.Errorf("position %+v %v", pos, ok)
+	}
+	if err := b.r.Reset(ctx, 3, 100); err != nil {
+		t.Fatal(err)
+	}
+	if o := b.r.Offsets(); o.LogStart != 100 || o.LogEnd != 100 || o.HighWatermark != 100 {
+		t.Errorf("offsets after a reset %+v", o)
+	}
+}
+
+func TestMetadataWaitsWhileTheLogIsCut(t *testing.T) {
+	b := openBench(t, &fakeLog{}, nil)
+	b.r.BecomeFollower(3, 2)
+	err := b.r.repair(3, func() error {
+		b.r.BecomeLeader(4, 1, []int32{1}, []int32{1})
+		b.r.BecomeFollower(3, 2) // older: does not replace it
+		if b.r.Role() != partition.RoleFollower {
+			t.Error("a leader's log is being cut")
+		}
+		if _, ok := b.r.Position(); ok {
+			t.Error("a log that is being cut has no position")
+		}
+		return nil
+	})
+	if err != nil || b.r.Role() != partition.RoleLeader {
+		t.Errorf("role %v, %v", b.r.Role(), err)
+	}
+}

@@ -1,0 +1,27 @@
+package replica
+
+import "github.com/chroniklog/chronik/server/partition"
+
+// LeaderEpochEnd answers a consumer that asks where a leader epoch ended
+// (KIP-320, OffsetForLeaderEpoch): the largest epoch here that is not above
+// the one asked for, and the offset after its last record. The current epoch
+// ends at the log's end. Epoch -1: the epoch asked for is above the current
+// one. The error is partition.ErrNotLeader where another node leads.
+func (r *Replica) LeaderEpochEnd(epoch int32) (partition.EpochEnd, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	current := r.st.LeaderEpoch()
+	if err := r.st.Leading(current); err != nil {
+		return partition.EpochEnd{}, err
+	}
+	last := r.log.LastEpoch()
+	switch {
+	case epoch > current || epoch < 0:
+		return partition.EpochEnd{Epoch: -1, End: -1}, nil
+	case epoch == current:
+		return partition.EpochEnd{Epoch: epoch, End: r.log.EndOffset()}, nil
+	case last < 0: // no record tells: it ended where the log begins
+		return partition.EpochEnd{Epoch: epoch, End: r.log.StartOffset()}, nil
+	}
+	return r.epochEnd(epoch), nil
+}
