@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"path/filepath"
 	"slices"
@@ -126,7 +127,7 @@ func (c *testCluster) stop(id NodeID) {
 func (c *testCluster) static(ids ...NodeID) {
 	c.t.Helper()
 	for _, id := range ids {
-		c.mustStart(id, c.addrs, "")
+		c.mustStart(id, maps.Clone(c.addrs), "")
 	}
 	for _, id := range ids {
 		waitReady(c.t, c.nodes[id].Node)
@@ -225,7 +226,7 @@ func TestStaticQuorum(t *testing.T) {
 	t.Logf("first proposal after the leader's death: %v", time.Since(begin))
 
 	// It comes back with what it had and catches up.
-	c.mustStart(lead, c.addrs, "")
+	c.mustStart(lead, maps.Clone(c.addrs), "")
 	waitReady(t, c.nodes[lead].Node)
 	c.converged()
 	if !c.hasTopic(lead, 2) {

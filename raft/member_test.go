@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,7 +77,7 @@ func TestRemoveAndTransfer(t *testing.T) {
 	c.stop(next)
 
 	// It stays out when it is started again with its old directory.
-	c.mustStart(next, c.addrs, "")
+	c.mustStart(next, maps.Clone(c.addrs), "")
 	other := c.any()
 	time.Sleep(200 * time.Millisecond)
 	if s := other.Status(); len(s.Learners) != 0 || len(s.Voters) > 3 {
@@ -104,7 +105,7 @@ func TestEmptiedNodeReplacesItself(t *testing.T) {
 	if err := os.RemoveAll(c.nodeDir(3)); err != nil {
 		t.Fatal(err)
 	}
-	n := c.mustStart(3, c.addrs, "")
+	n := c.mustStart(3, maps.Clone(c.addrs), "")
 	if n.Status().RaftID == old {
 		t.Fatal("the emptied node took its old raft id")
 	}
@@ -157,9 +158,9 @@ func TestPromote(t *testing.T) {
 // a cluster, and say why.
 func TestDifferentLists(t *testing.T) {
 	c := newTestCluster(t, 1, 2, 3)
-	c.mustStart(1, c.addrs, "")
+	c.mustStart(1, maps.Clone(c.addrs), "")
 	c.mustStart(2, map[NodeID]string{1: c.addrs[1], 2: c.addrs[2]}, "")
-	c.mustStart(3, c.addrs, "")
+	c.mustStart(3, maps.Clone(c.addrs), "")
 	ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
 	defer cancel()
 	_, err := c.nodes[1].Propose(ctx, register(1))
@@ -180,12 +181,12 @@ func TestDifferentLists(t *testing.T) {
 // other's restarts; the last one finds a cluster of which it is a voter.
 func TestLateFounder(t *testing.T) {
 	c := newTestCluster(t, 1, 2, 3)
-	c.mustStart(1, c.addrs, "")
-	c.mustStart(2, c.addrs, "")
+	c.mustStart(1, maps.Clone(c.addrs), "")
+	c.mustStart(2, maps.Clone(c.addrs), "")
 	time.Sleep(250 * time.Millisecond)
 	c.stop(2) // restarts before the founding keep the raft id
-	c.mustStart(2, c.addrs, "")
-	c.mustStart(3, c.addrs, "")
+	c.mustStart(2, maps.Clone(c.addrs), "")
+	c.mustStart(3, maps.Clone(c.addrs), "")
 	for id, n := range c.nodes {
 		waitReady(t, n.Node)
 		if s := n.Status(); !slices.Equal(sorted(s.Voters), []NodeID{1, 2, 3}) {
