@@ -3,7 +3,6 @@ package replica
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/chroniklog/chronik/server/partition"
@@ -243,7 +242,7 @@ func (r *Replica) pending(g *gate, acks partition.Acks, res partition.Appended) 
 func (r *Replica) room(size int) error {
 	if s := r.opts.Store; s != nil {
 		if s.DiskFull() {
-			return fmt.Errorf("append %s/%d: %w", r.opts.Topic, r.opts.ID.Partition, partition.ErrDiskFull)
+			return partition.ErrDiskFull // the broker names the partition
 		}
 		if s.Backlogged() {
 			return &partition.ThrottledError{RetryAfter: r.rate.retryAfter(r.staged/2 + int64(size))}
