@@ -831,15 +831,18 @@ type Batch struct {
 
 // BatchRecord defines model for BatchRecord.
 type BatchRecord struct {
-	Encoding    *Encoding `json:"encoding,omitempty"`
-	Headers     *[]Header `json:"headers,omitempty"`
-	Key         *string   `json:"key,omitempty"`
-	KeyEncoding *Encoding `json:"key_encoding,omitempty"`
-	Partition   *int32    `json:"partition,omitempty"`
-	Timestamp   *int64    `json:"timestamp,omitempty"`
+	Encoding *Encoding `json:"encoding,omitempty"`
+	Headers  *[]Header `json:"headers,omitempty"`
 
-	// Value null is a tombstone.
-	Value *string `json:"value,omitempty"`
+	// Json A document whose text, as sent, is the value; instead of value and encoding.
+	Json        interface{} `json:"json,omitempty"`
+	Key         *string     `json:"key,omitempty"`
+	KeyEncoding *Encoding   `json:"key_encoding,omitempty"`
+	Partition   *int32      `json:"partition,omitempty"`
+	Timestamp   *int64      `json:"timestamp,omitempty"`
+
+	// Value null is a tombstone. Required unless there is `json`.
+	Value *string `json:"value"`
 }
 
 // BatchResult defines model for BatchResult.
@@ -857,10 +860,13 @@ type BatchResultItem struct {
 	Error *Problem `json:"error,omitempty"`
 
 	// LastOffset Of a whole record batch.
-	LastOffset *int64  `json:"last_offset,omitempty"`
-	Offset     *Offset `json:"offset,omitempty"`
-	Partition  *int32  `json:"partition,omitempty"`
-	Timestamp  *int64  `json:"timestamp,omitempty"`
+	LastOffset *int64 `json:"last_offset,omitempty"`
+
+	// Line Of an NDJSON body, from 1; with error only.
+	Line      *int64  `json:"line,omitempty"`
+	Offset    *Offset `json:"offset,omitempty"`
+	Partition *int32  `json:"partition,omitempty"`
+	Timestamp *int64  `json:"timestamp,omitempty"`
 }
 
 // Bytes Opaque bytes.
@@ -908,7 +914,7 @@ type Encoding string
 // ErrorCode The entries of components.x-problems tell each code's status, retryability and outcome.
 type ErrorCode string
 
-// EventStream Server-sent events. `records` (data: RecordPage or TopicPage, id: where to resume), `heartbeat`, `end` (reconnect now) and `error` (data: Problem).
+// EventStream Server-sent events. `records` (data: a RecordPage or TopicPage with an array of records; `partitions` holds only the one that they are of), `heartbeat` (data: the same without records, after at most 15 s of silence), `end` (data: likewise, with `reason`: end, limit, shutdown or slow_reader; reconnect to go on) and `error` (data: Problem; also for retryable failures at the start). `id` is where to resume.
 type EventStream = string
 
 // Fence defines model for Fence.
@@ -972,7 +978,7 @@ type Limits struct {
 	WaitSeconds float64 `json:"wait_seconds"`
 }
 
-// NdjsonStream One JSON object per line. Reads: Record objects; live ones also `{"heartbeat":{…}}`, `{"end":{…}}` and, last, `{"error":Problem}`. Batch answers: BatchResultItem objects.
+// NdjsonStream One JSON object per line. Reads: Record objects and, live, `{"heartbeat":{…}}` after at most 15 s of silence; the last line is `{"end":{…}}` (with `reason`: tail, end, limit, shutdown or slow_reader, and the place to go on from) or `{"error":Problem}`: a stream without either was cut. Batches: BatchRecord objects; the answer has one BatchResultItem for each, errors with the number of their `line`, and, last, an `{"error":Problem}` without `line` when the rest was not read.
 type NdjsonStream = string
 
 // Node defines model for Node.
