@@ -37,6 +37,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -93,6 +94,10 @@ type Broker struct {
 	o        Options
 	meta     Metadata
 	store    *plog.Store
+	peers    Peers // nil: alone
+	epoch    atomic.Uint64
+	roles    roleQueue
+	isr      proposals
 	dir      *directory
 	appends  *telemetry.Appends
 	counters counters
@@ -100,13 +105,14 @@ type Broker struct {
 	names    producerNames
 	touched  touched
 
-	ctx       context.Context // ends with Close
-	cancel    context.CancelFunc
-	wg        sync.WaitGroup // reconciler, reaper
-	draining  chan struct{}
-	drainOnce sync.Once
-	reap      reapQueue
-	builders  *replica.Builders
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup  // reconciler, reaper
+	drained  context.Context // ends with Drain
+	drain    context.CancelFunc
+	draining <-chan struct{}
+	reap     reapQueue
+	builders *replica.Builders
 }
 
 // counters are the metrics of the append path, resolved once.
@@ -117,6 +123,7 @@ type counters struct {
 // New makes a broker that serves nothing yet.
 func New(o Options) *Broker {
 	ctx, cancel := context.WithCancel(context.Background())
+	drained, drain := context.WithCancel(context.Background())
 	m := o.Metrics
 	return &Broker{
 		o: o, dir: newDirectory(), appends: telemetry.NewAppends(o.Tracer), ctx: ctx, cancel: cancel,
@@ -124,7 +131,8 @@ func New(o Options) *Broker {
 			records: m.Records.WithLabelValues("record"), recordBytes: m.Bytes.WithLabelValues("record"),
 			batchRecords: m.Records.WithLabelValues("batch"), batchBytes: m.Bytes.WithLabelValues("batch"),
 		},
-		draining: make(chan struct{}), touched: newTouched(), reap: newReapQueue(), names: newProducerNames(),
+		drained: drained, drain: drain, draining: drained.Done(),
+		roles: newRoleQueue(), isr: newProposals(), touched: newTouched(), reap: newReapQueue(), names: newProducerNames(),
 		builders: new(replica.Builders),
 	}
 }
@@ -147,13 +155,15 @@ func (b *Broker) Start(ctx context.Context, m Metadata, store *plog.Store) error
 		return fmt.Errorf("start broker: %w", err)
 	}
 	b.wg.Go(b.reconciler)
+	b.wg.Go(b.casting)
+	b.wg.Go(b.proposing)
 	b.wg.Go(b.reaper)
 	return nil
 }
 
 // Drain begins the shutdown: Draining is closed, waiting reads return, streams
 // end. Requests are still served.
-func (b *Broker) Drain() { b.drainOnce.Do(func() { close(b.draining) }) }
+func (b *Broker) Drain() { b.drain() }
 
 // Draining is closed when the node begins to shut down: streams must end with
 // an "end" event so that their clients go elsewhere.

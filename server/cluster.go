@@ -21,6 +21,7 @@ func (b *Broker) register(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("register broker: %w", err)
 		}
+		b.epoch.Store(uint64(res.Value))
 		if !res.More {
 			return nil
 		}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/chroniklog/chronik/raft/meta"
 	"github.com/chroniklog/chronik/server/topicconfig"
@@ -69,40 +72,47 @@ func (b *Broker) TopicLimits(t Topic) TopicLimits {
 	return b.newEntry(&meta.Topic{Name: t.Name, Configs: t.Configs}).limits
 }
 
+// describeParallel bounds the questions to leaders at once; they travel
+// together.
+const describeParallel = 128
+
 // Partitions describes every partition of a topic.
-func (b *Broker) Partitions(_ context.Context, topic string) ([]PartitionInfo, error) {
+func (b *Broker) Partitions(ctx context.Context, topic string) ([]PartitionInfo, error) {
 	e, err := b.dir.topic(topic)
 	if err != nil {
 		return nil, err
 	}
 	list := make([]PartitionInfo, len(e.parts))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(describeParallel)
 	for i, p := range e.parts {
-		if list[i], err = b.describe(e, p); err != nil {
-			return nil, err
-		}
+		g.Go(func() (err error) {
+			list[i], err = b.describe(ctx, e, p)
+			return err
+		})
 	}
-	return list, nil
+	return list, g.Wait()
 }
 
 // Partition describes one partition.
-func (b *Broker) Partition(_ context.Context, topic string, p int32) (PartitionInfo, error) {
+func (b *Broker) Partition(ctx context.Context, topic string, p int32) (PartitionInfo, error) {
 	e, part, err := b.dir.part(topic, p)
 	if err != nil {
 		return PartitionInfo{}, err
 	}
-	return b.describe(e, part)
+	return b.describe(ctx, e, part)
 }
 
-// describe tells a partition's offsets only where this node leads it. One that
+// describe tells a partition's offsets where its leader can be asked. One that
 // was never used is not opened for that: it is empty.
-func (b *Broker) describe(e *entry, p *part) (PartitionInfo, error) {
+func (b *Broker) describe(ctx context.Context, e *entry, p *part) (PartitionInfo, error) {
 	s := p.state.Load()
 	info := PartitionInfo{
 		Partition: p.number, Leader: s.Leader, LeaderEpoch: s.LeaderEpoch, PartitionEpoch: s.PartitionEpoch,
 		Replicas: s.Replicas, ISR: s.ISR,
 	}
 	if s.Leader != b.o.Node {
-		return info, nil
+		return b.describeThere(ctx, e, info), nil
 	}
 	log, used := b.store.Log(logID(e.topic.ID, p.number))
 	if !used {
@@ -115,4 +125,19 @@ func (b *Broker) describe(e *entry, p *part) (PartitionInfo, error) {
 	}
 	info.Offsets, info.OffsetsKnown, info.Bytes = r.Offsets(), true, log.Size()
 	return info, nil
+}
+
+// describeThere asks the node that leads; one that does not answer soon leaves
+// the offsets unknown.
+func (b *Broker) describeThere(ctx context.Context, e *entry, info PartitionInfo) PartitionInfo {
+	if b.peers == nil || info.Leader == 0 {
+		return info
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	o, err := b.peers.Leader(info.Leader).Offsets(ctx, logID(e.topic.ID, info.Partition))
+	if err == nil {
+		info.Offsets, info.OffsetsKnown = o, true
+	}
+	return info
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/chroniklog/chronik/raft/meta"
+	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/server/replica"
 	"github.com/chroniklog/chronik/storage/plog"
 )
@@ -21,6 +22,8 @@ type part struct {
 	mu      sync.Mutex      // held while the replica opens, changes its role or closes
 	gone    bool            // the topic was deleted or the broker is closed
 	assumed *meta.Partition // the state whose role the replica has
+
+	following *following // whom the partition is copied from; casting's alone
 }
 
 // replicaOf returns the partition's replica, opening it on first use: its log
@@ -59,6 +62,7 @@ func (b *Broker) openReplica(e *entry, p *part) (*replica.Replica, error) {
 	r, err := replica.Open(b.ctx, replica.Options{
 		Topic: e.topic.Name, ID: id, Log: log, Store: b.store, Node: b.o.Node,
 		Now: b.o.Now, Logger: b.o.Logger, Config: partitionConfig(&e.values), Builders: b.builders,
+		OnProposal: func(proposal *partition.Proposal) { b.isr.add(e, p, proposal) },
 	})
 	if err != nil {
 		return nil, err
@@ -74,11 +78,10 @@ func (b *Broker) assume(p *part, r *replica.Replica, s *meta.Partition) {
 		return
 	}
 	p.assumed = s
-	if s.Leader == b.o.Node {
-		r.BecomeLeader(s.LeaderEpoch, s.PartitionEpoch, s.Replicas, s.ISR)
-	} else {
-		r.BecomeFollower(s.LeaderEpoch, s.Leader)
-	}
+	r.Apply(partition.Leadership{
+		Leader: s.Leader, LeaderEpoch: s.LeaderEpoch, PartitionEpoch: s.PartitionEpoch,
+		Replicas: s.Replicas, ISR: s.ISR,
+	})
 }
 
 // update stores new metadata of a partition and, if its replica is open, puts

@@ -57,14 +57,30 @@ func (b *Broker) ChoosePartition(t Topic, key []byte, idempotencyKey string) int
 	return int32(turn % uint32(len(e.parts)))
 }
 
-// BeginRecord appends one record in memory and returns what to wait on. Errors
-// that are known now are returned now: nothing was applied.
+// BeginRecord appends one record in memory, here or on the node that leads, and
+// returns what to wait on. Errors that are known now are returned now: nothing
+// was applied.
 func (b *Broker) BeginRecord(ctx context.Context, topic string, p int32, r partition.RecordAppend,
 ) (*replica.Pending, error) {
 	e, part, err := b.dir.part(topic, p)
 	if err != nil {
 		return nil, err
 	}
+	leader, err := b.remote(part)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("append %s/%d: %w", topic, p, err)
+	case leader == nil:
+		return b.beginRecord(ctx, e, part, r)
+	}
+	ctx, done := b.forwarding(ctx, e, p)
+	return leader.Record(ctx, logID(e.topic.ID, p), &r, done), nil
+}
+
+// beginRecord appends one record to a partition that this node leads.
+func (b *Broker) beginRecord(ctx context.Context, e *entry, part *part, r partition.RecordAppend,
+) (*replica.Pending, error) {
+	topic, p := e.topic.Name, part.number
 	if r.Timestamp >= 0 {
 		if err := b.checkTime(e, r.Timestamp, r.Timestamp); err != nil {
 			return nil, err
@@ -89,14 +105,30 @@ func (b *Broker) BeginRecord(ctx context.Context, topic string, p int32, r parti
 	return pending, nil
 }
 
-// BeginBatch appends one record batch in memory and returns what to wait on.
-// Errors that are known now are returned now: nothing was applied.
+// BeginBatch appends one record batch in memory, here or on the node that
+// leads, and returns what to wait on. Errors that are known now are returned
+// now: nothing was applied.
 func (b *Broker) BeginBatch(ctx context.Context, topic string, p int32, r partition.BatchAppend,
 ) (*replica.Pending, error) {
 	e, part, err := b.dir.part(topic, p)
 	if err != nil {
 		return nil, err
 	}
+	leader, err := b.remote(part)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("append %s/%d: %w", topic, p, err)
+	case leader == nil:
+		return b.beginBatch(ctx, e, part, r)
+	}
+	ctx, done := b.forwarding(ctx, e, p)
+	return leader.Batch(ctx, logID(e.topic.ID, p), &r, done), nil
+}
+
+// beginBatch appends one record batch to a partition that this node leads.
+func (b *Broker) beginBatch(ctx context.Context, e *entry, part *part, r partition.BatchAppend,
+) (*replica.Pending, error) {
+	topic, p := e.topic.Name, part.number
 	if err := b.checkTime(e, r.Header.BaseTimestamp, r.Header.MaxTimestamp); err != nil {
 		return nil, err
 	}
@@ -120,13 +152,30 @@ func (b *Broker) BeginBatch(ctx context.Context, topic string, p int32, r partit
 // refused from then on. With expect, only if that is the token now.
 func (b *Broker) SetFence(ctx context.Context, topic string, p int32, token string, expect *string,
 ) (offset int64, err error) {
-	e, rep, err := b.open(topic, p)
+	e, part, err := b.dir.part(topic, p)
+	if err != nil {
+		return 0, err
+	}
+	leader, err := b.remote(part)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("set fence of %s/%d: %w", topic, p, err)
+	case leader == nil:
+		return b.setFence(ctx, e, part, token, expect)
+	}
+	offset, err = leader.SetFence(ctx, logID(e.topic.ID, p), token, expect)
+	return offset, b.relayed(e, p, err)
+}
+
+func (b *Broker) setFence(ctx context.Context, e *entry, part *part, token string, expect *string,
+) (offset int64, err error) {
+	rep, err := b.replicaOf(e, part)
 	if err != nil {
 		return 0, err
 	}
 	offset, err = rep.SetFence(ctx, token, expect)
 	if err != nil {
-		return 0, b.explain(e, p, fmt.Errorf("set fence of %s/%d: %w", topic, p, err))
+		return 0, b.explain(e, part.number, fmt.Errorf("set fence of %s/%d: %w", e.topic.Name, part.number, err))
 	}
 	return offset, nil
 }
@@ -134,13 +183,29 @@ func (b *Broker) SetFence(ctx context.Context, topic string, p int32, token stri
 // Trim removes the records below before and returns the log's new start. It is
 // durable when it returns.
 func (b *Broker) Trim(ctx context.Context, topic string, p int32, before int64) (logStart int64, err error) {
-	e, rep, err := b.open(topic, p)
+	e, part, err := b.dir.part(topic, p)
+	if err != nil {
+		return 0, err
+	}
+	leader, err := b.remote(part)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("trim %s/%d: %w", topic, p, err)
+	case leader == nil:
+		return b.trim(ctx, e, part, before)
+	}
+	logStart, err = leader.Trim(ctx, logID(e.topic.ID, p), before)
+	return logStart, b.relayed(e, p, err)
+}
+
+func (b *Broker) trim(ctx context.Context, e *entry, part *part, before int64) (logStart int64, err error) {
+	rep, err := b.replicaOf(e, part)
 	if err != nil {
 		return 0, err
 	}
 	logStart, err = rep.Trim(ctx, before)
 	if err != nil {
-		return 0, b.explain(e, p, fmt.Errorf("trim %s/%d: %w", topic, p, err))
+		return 0, b.explain(e, part.number, fmt.Errorf("trim %s/%d: %w", e.topic.Name, part.number, err))
 	}
 	return logStart, nil
 }
@@ -154,12 +219,12 @@ func (b *Broker) checkTime(e *entry, first, last int64) error {
 	}
 	now := b.o.Now().UnixMilli()
 	if late := last - now; late > v.TimestampAfter.Milliseconds() {
-		return fmt.Errorf("%w: timestamp %d is %d ms ahead of the broker's clock; message.timestamp.after.max.ms is %d",
-			partition.ErrInvalidAppend, last, late, v.TimestampAfter.Milliseconds())
+		return timestampError("timestamp %d is %d ms ahead of the broker's clock; message.timestamp.after.max.ms is %d",
+			last, late, v.TimestampAfter.Milliseconds())
 	}
 	if early := now - first; early > v.TimestampBefore.Milliseconds() {
-		return fmt.Errorf("%w: timestamp %d is %d ms behind the broker's clock; message.timestamp.before.max.ms is %d",
-			partition.ErrInvalidAppend, first, early, v.TimestampBefore.Milliseconds())
+		return timestampError("timestamp %d is %d ms behind the broker's clock; message.timestamp.before.max.ms is %d",
+			first, early, v.TimestampBefore.Milliseconds())
 	}
 	return nil
 }

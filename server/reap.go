@@ -89,10 +89,13 @@ func (b *Broker) remove(e *entry) error {
 	g.SetLimit(closeParallel)
 	for _, p := range e.parts {
 		g.Go(func() error {
+			id := logID(e.topic.ID, p.number)
+			if b.peers != nil {
+				b.peers.Unfollow(id)
+			}
 			if err := closePart(ctx, p); err != nil {
 				return err
 			}
-			id := logID(e.topic.ID, p.number)
 			if _, ok := b.store.Log(id); !ok {
 				return nil
 			}

@@ -171,6 +171,9 @@ func (b *Broker) renew(e *entry, p *part, s *meta.Partition) (moved bool) {
 	b.logLeadership(e.topic.Name, p.number, was, s)
 	fresh := *s // of its own, so that one change doesn't keep a whole topic's clone
 	b.update(p, &fresh)
+	if b.holds(was) || b.holds(s) {
+		b.roles.add(e, p)
+	}
 	return (was.Leader == b.o.Node) != (s.Leader == b.o.Node)
 }
 
@@ -204,6 +207,9 @@ func (b *Broker) serve(t *meta.Topic) *entry {
 			p = &part{number: int32(i)}
 			p.state.Store(s)
 			e.parts[i] = p
+			if b.holds(s) {
+				b.roles.add(e, p)
+			}
 			continue
 		}
 		b.renew(e, p, s)

@@ -66,10 +66,14 @@ func (b *Broker) createTopic(ctx context.Context, spec TopicSpec, internal bool)
 	if err := b.roomForMetadata(); err != nil {
 		return Topic{}, err
 	}
-	if _, err := b.propose(ctx, cmd); err != nil {
+	res, err := b.propose(ctx, cmd)
+	if err != nil {
 		return Topic{}, err
 	}
 	if err := b.awaitLed(ctx, func() *entry { return b.dir.id(cmd.ID) }); err != nil {
+		return Topic{}, err
+	}
+	if err := b.awaitEverywhere(ctx, res.Index); err != nil {
 		return Topic{}, err
 	}
 	return b.TopicByID(cmd.ID)

@@ -17,6 +17,7 @@
 package controller
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/chroniklog/chronik/raft/meta"
@@ -212,4 +213,19 @@ func displaced(p *meta.Partition, brokers []meta.Broker) bool {
 	return slices.ContainsFunc(brokers, func(b meta.Broker) bool {
 		return b.ID == first && b.Live() && !b.Draining
 	})
+}
+
+// describe names a command for the log.
+func describe(cmd meta.Command) string {
+	switch c := cmd.(type) {
+	case *meta.FenceBroker:
+		return fmt.Sprintf("fence broker %d", c.ID)
+	case *meta.UnfenceBroker:
+		return fmt.Sprintf("unfence broker %d", c.ID)
+	case *meta.RaiseTopic:
+		return "raise replication factor"
+	case *meta.ElectLeaders:
+		return "elect preferred leaders"
+	}
+	return fmt.Sprintf("%T", cmd)
 }

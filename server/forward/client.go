@@ -21,39 +21,43 @@ type Client struct {
 	Errors Errors
 }
 
+// Answered is told once how an append ended, and makes of its error, if there
+// is one, what Wait returns. It must not block.
+type Answered func(err error) error
+
 // Record forwards the append of one record. Key, Value and Headers are copied
 // before it returns.
-func (c *Client) Record(ctx context.Context, id plog.ID, r *partition.RecordAppend) *replica.Pending {
+func (c *Client) Record(ctx context.Context, id plog.ID, r *partition.RecordAppend, done Answered) *replica.Pending {
 	e := call(ctx, id)
 	e.record(r)
-	return c.append(ctx, methodRecord, e)
+	return c.append(ctx, methodRecord, e, done)
 }
 
 // Batch forwards the append of one record batch.
-func (c *Client) Batch(ctx context.Context, id plog.ID, r *partition.BatchAppend) *replica.Pending {
+func (c *Client) Batch(ctx context.Context, id plog.ID, r *partition.BatchAppend, done Answered) *replica.Pending {
 	e := call(ctx, id)
 	e.i64(int64(r.Acks))
 	e.conditions(&r.Cond)
 	e.bytes(r.Batch)
-	return c.append(ctx, methodBatch, e)
+	return c.append(ctx, methodBatch, e, done)
 }
 
 // append does not tell the leader when the client gives up: what is staged
 // can't be taken back, and its answer costs nothing.
-func (c *Client) append(ctx context.Context, m peer.Method, e *encoder) *replica.Pending {
+func (c *Client) append(ctx context.Context, m peer.Method, e *encoder, done Answered) *replica.Pending {
 	pending, resolve := replica.NewRelayed()
 	c.Peer.Go(ctx, m, e.b, func(answer []byte, err error) {
+		var a partition.Appended
 		if err != nil {
-			resolve(partition.Appended{}, c.failed(err, partition.ErrOutcomeUnknown))
-			return
+			err = c.failed(err, partition.ErrOutcomeUnknown)
+		} else {
+			d := decoder{b: answer}
+			a = d.appended()
+			if bad := d.end(); bad != nil {
+				err = fmt.Errorf("%w: %w", partition.ErrOutcomeUnknown, bad)
+			}
 		}
-		d := decoder{b: answer}
-		a := d.appended()
-		if err := d.end(); err != nil {
-			resolve(partition.Appended{}, fmt.Errorf("%w: %w", partition.ErrOutcomeUnknown, err))
-			return
-		}
-		resolve(a, nil)
+		resolve(a, done(err))
 	})
 	return pending
 }
@@ -166,4 +170,12 @@ func (c *Client) KeyOffset(ctx context.Context, id plog.ID, key []byte) (offset 
 	}
 	offset, live = d.i64(), d.bool()
 	return offset, live, d.end()
+}
+
+// Visible waits until the node shows the metadata up to index.
+func (c *Client) Visible(ctx context.Context, index uint64) error {
+	e := call(ctx, plog.ID{})
+	e.i64(int64(index))
+	_, err := c.ask(ctx, methodVisible, e, ErrUnreachable)
+	return err
 }

@@ -38,6 +38,7 @@ const (
 	methodFence
 	methodKey
 	methodAwait
+	methodVisible
 )
 
 // Read asks for whole batches from Offset on, waiting up to Wait for some.
@@ -61,4 +62,6 @@ type Local interface {
 	KeyOffset(ctx context.Context, id plog.ID, key []byte) (offset int64, live bool, err error)
 	// Await returns when the partition's offsets differ from known.
 	Await(ctx context.Context, id plog.ID, known partition.Offsets) (partition.Offsets, error)
+	// Visible returns when this node shows the metadata up to index.
+	Visible(ctx context.Context, index uint64) error
 }

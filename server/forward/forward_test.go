@@ -79,6 +79,10 @@ func (l *leader) Await(ctx context.Context, id plog.ID, known partition.Offsets)
 	return someOffsets, l.note(ctx, id, known)
 }
 
+func (l *leader) Visible(ctx context.Context, index uint64) error {
+	return l.note(ctx, index)
+}
+
 func (l *leader) OffsetForTime(ctx context.Context, id plog.ID, ts int64) (offset, at int64, ok bool, err error) {
 	return 8, 9, true, l.note(ctx, id, ts)
 }
@@ -113,6 +117,8 @@ func connect(t *testing.T) (*Client, *leader) {
 	return &Client{Peer: caller, Errors: table}, l
 }
 
+func same(err error) error { return err }
+
 func wantAsked(t *testing.T, l *leader, want ...any) {
 	t.Helper()
 	if d := cmp.Diff(want, l.asked); d != "" {
@@ -135,7 +141,7 @@ func TestAppendsArriveWhole(t *testing.T) {
 		TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled, Remote: true,
 	})
 	ctx := trace.ContextWithRemoteSpanContext(t.Context(), sc)
-	got, err := c.Record(ctx, someID, &r).Wait(ctx)
+	got, err := c.Record(ctx, someID, &r, same).Wait(ctx)
 	if err != nil || got.Offset != 4 || !got.Duplicate || got.LeaderEpoch != 7 {
 		t.Fatalf("%+v, %v", got, err)
 	}
@@ -148,13 +154,13 @@ func TestAppendsArriveWhole(t *testing.T) {
 	b.Reset(0, 0)
 	b.Append(1, nil, []byte("x"), nil)
 	batch := partition.BatchAppend{Batch: b.Build(nil), Acks: partition.AcksLeader, Cond: partition.NoConditions}
-	if _, err := c.Batch(t.Context(), someID, &batch).Wait(t.Context()); err != nil {
+	if _, err := c.Batch(t.Context(), someID, &batch, same).Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	batch.Header, _ = record.ParseHeader(batch.Batch)
 	wantAsked(t, l, someID, batch)
 	batch.Batch[len(batch.Batch)-1] ^= 1
-	if _, err := c.Batch(t.Context(), someID, &batch).Wait(t.Context()); !errors.Is(err, record.ErrCRC) {
+	if _, err := c.Batch(t.Context(), someID, &batch, same).Wait(t.Context()); !errors.Is(err, record.ErrCRC) {
 		t.Fatal(err)
 	}
 }
@@ -224,7 +230,7 @@ func FuzzRequests(f *testing.F) {
 	e := call(context.Background(), someID)
 	e.record(&partition.RecordAppend{Key: []byte("k"), Cond: partition.NoConditions})
 	f.Add(uint8(methodRecord), e.b)
-	for m := methodRecord; m <= methodAwait; m++ {
+	for m := methodRecord; m <= methodVisible; m++ {
 		f.Add(uint8(m), call(context.Background(), someID).b)
 	}
 	f.Fuzz(func(t *testing.T, m uint8, b []byte) {

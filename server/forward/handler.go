@@ -113,6 +113,12 @@ func (h *Handler) answer(ctx context.Context, m peer.Method, id plog.ID, d *deco
 		o, err := h.Local.Await(ctx, id, known)
 		e.offsets(&o)
 		return err
+	case methodVisible:
+		index := d.i64()
+		if err := d.end(); err != nil {
+			return err
+		}
+		return h.Local.Visible(ctx, uint64(index))
 	case methodTime:
 		ts := d.i64()
 		if err := d.end(); err != nil {

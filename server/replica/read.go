@@ -34,11 +34,15 @@ func (r *Replica) TailKnown() error {
 // is nothing to see yet.
 //
 // Errors: partition.ErrNotLeader, ErrOffsetTrimmed, ErrOffsetBeyondEnd,
-// ErrOffsetNotAvailable, and those of the log.
+// ErrOffsetNotAvailable, ErrClosed at the end of what a closed replica has, and
+// those of the log.
 func (r *Replica) Read(from int64, maxBytes int, iso partition.Isolation) ([]byte, partition.Offsets, error) {
 	r.mu.Lock()
 	offs := r.offsets()
 	limit, err := r.st.ReadEnd(from)
+	if r.down != nil && err == nil && from >= limit {
+		err = r.down // nothing will come any more: who waits must not wait on
+	}
 	r.mu.Unlock()
 	if err != nil {
 		return nil, offs, err

@@ -1,0 +1,233 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/chroniklog/chronik/raft/meta"
+	"github.com/chroniklog/chronik/server/forward"
+	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/server/replica"
+	"github.com/chroniklog/chronik/server/replication"
+	"github.com/chroniklog/chronik/server/telemetry"
+	"github.com/chroniklog/chronik/storage/plog"
+	"github.com/chroniklog/chronik/storage/record"
+)
+
+// Peers is how a broker reaches the other nodes; *cluster.Cluster is one.
+type Peers interface {
+	// Leader asks a node about partitions that it leads.
+	Leader(node NodeID) *forward.Client
+	// Follow copies a partition from its leader from now on.
+	Follow(id plog.ID, leader NodeID, f replication.Followed)
+	// Unfollow stops that.
+	Unfollow(id plog.ID)
+}
+
+// ForwardedErrors are the errors that travel between nodes. Numbers are never
+// reused: a node may talk to one of the release before.
+func ForwardedErrors() forward.Errors {
+	return forward.Errors{
+		1: partition.ErrNotLeader, 2: ErrUnknownTopic, 3: ErrUnknownPartition, 4: partition.ErrOffsetTrimmed,
+		5: partition.ErrOffsetBeyondEnd, 6: partition.ErrOffsetNotAvailable, 7: partition.ErrNotEnoughReplicas,
+		8: partition.ErrOutcomeUnknown, 9: partition.ErrThrottled, 10: partition.ErrDiskFull,
+		11: partition.ErrClosed, 12: partition.ErrTransactional, 13: partition.ErrInvalidAppend,
+		14: partition.ErrNotCompacted, 15: partition.ErrOffsetConflict, 16: partition.ErrFenced,
+		17: partition.ErrKeyPrecondition, 18: partition.ErrSequenceGap, 19: partition.ErrDuplicateSequence,
+		20: partition.ErrStaleEpoch, 21: partition.ErrIdempotencyMismatch, 22: ErrUnknownKey,
+		23: ErrShuttingDown, 24: ErrNoLeader, 25: record.ErrTooLarge, 26: record.ErrNullKey,
+		27: record.ErrCRC, 28: record.ErrCorrupt, 29: record.ErrInvalid, 30: plog.ErrCorrupt,
+		31: forward.ErrMalformed,
+	}
+}
+
+// Join gives the broker its peers, before Start. Without them the node is
+// alone.
+func (b *Broker) Join(p Peers) { b.peers = p }
+
+// remote is the leader of a partition where that is another node, nil where
+// this node leads. A request that came from a peer is never handed on.
+func (b *Broker) remote(p *part) (*forward.Client, error) {
+	s := p.state.Load()
+	switch {
+	case s.Leader == b.o.Node:
+		return nil, nil
+	case s.Leader == 0:
+		return nil, ErrNoLeader
+	case b.peers == nil:
+		return nil, b.leaderError(s.Leader)
+	}
+	return b.peers.Leader(s.Leader), nil
+}
+
+// relayed explains the error of a leader that was asked.
+func (b *Broker) relayed(e *entry, p int32, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, forward.ErrUnreachable):
+		return fmt.Errorf("%s/%d: %w: %w", e.topic.Name, p, ErrNoLeader, err)
+	case errors.Is(err, partition.ErrClosed):
+		return fmt.Errorf("%w: %w", ErrNoLeader, err)
+	}
+	return b.explain(e, p, err)
+}
+
+// Local is this node's partitions, as its peers ask for them.
+func (b *Broker) Local() *Local { return &Local{b: b} }
+
+// Local serves peers from the partitions that this node holds. It never asks
+// another node: a loop can't be.
+type Local struct{ b *Broker }
+
+var (
+	_ forward.Local       = (*Local)(nil)
+	_ replication.Leaders = (*Local)(nil)
+)
+
+func (l *Local) part(id plog.ID) (*entry, *part, error) {
+	e := l.b.dir.id(id.Topic)
+	if e == nil {
+		return nil, nil, fmt.Errorf("%w: id %x", ErrUnknownTopic, id.Topic)
+	}
+	if id.Partition < 0 || int(id.Partition) >= len(e.parts) {
+		return nil, nil, fmt.Errorf("%w: %s/%d", ErrUnknownPartition, e.topic.Name, id.Partition)
+	}
+	return e, e.parts[id.Partition], nil
+}
+
+// Led implements replication.Leaders.
+func (l *Local) Led(id plog.ID) (replication.Led, bool) {
+	e, p, err := l.part(id)
+	if err != nil || p.state.Load().Leader != l.b.o.Node {
+		return nil, false
+	}
+	r, err := l.b.replicaOf(e, p)
+	if err != nil {
+		return nil, false
+	}
+	return r, true
+}
+
+// BeginRecord implements forward.Local.
+func (l *Local) BeginRecord(ctx context.Context, id plog.ID, r partition.RecordAppend) (*replica.Pending, error) {
+	e, p, err := l.part(id)
+	if err != nil {
+		return nil, err
+	}
+	return l.b.beginRecord(ctx, e, p, r)
+}
+
+// BeginBatch implements forward.Local.
+func (l *Local) BeginBatch(ctx context.Context, id plog.ID, r partition.BatchAppend) (*replica.Pending, error) {
+	e, p, err := l.part(id)
+	if err != nil {
+		return nil, err
+	}
+	return l.b.beginBatch(ctx, e, p, r)
+}
+
+// Read implements forward.Local.
+func (l *Local) Read(ctx context.Context, id plog.ID, r forward.Read) ([]byte, partition.Offsets, error) {
+	e, p, err := l.part(id)
+	if err != nil {
+		return nil, partition.Offsets{}, err
+	}
+	res, err := l.b.read(ctx, e, p, ReadRequest{
+		Topic: e.topic.Name, Partition: p.number, Offset: r.Offset, MaxBytes: r.MaxBytes,
+		Isolation: r.Isolation, Wait: r.Wait,
+	})
+	return res.Batches, res.Offsets, err
+}
+
+// Offsets implements forward.Local.
+func (l *Local) Offsets(_ context.Context, id plog.ID) (partition.Offsets, error) {
+	e, p, err := l.part(id)
+	if err != nil {
+		return partition.Offsets{}, err
+	}
+	return l.b.offsets(e, p)
+}
+
+// Await implements forward.Local.
+func (l *Local) Await(ctx context.Context, id plog.ID, known partition.Offsets) (partition.Offsets, error) {
+	e, p, err := l.part(id)
+	if err != nil {
+		return partition.Offsets{}, err
+	}
+	return l.b.await(ctx, e, p, known)
+}
+
+// OffsetForTime implements forward.Local.
+func (l *Local) OffsetForTime(_ context.Context, id plog.ID, ts int64) (offset, at int64, ok bool, err error) {
+	e, p, err := l.part(id)
+	if err != nil {
+		return 0, 0, false, err
+	}
+	return l.b.offsetForTime(e, p, ts)
+}
+
+// Trim implements forward.Local.
+func (l *Local) Trim(ctx context.Context, id plog.ID, before int64) (logStart int64, err error) {
+	e, p, err := l.part(id)
+	if err != nil {
+		return 0, err
+	}
+	return l.b.trim(ctx, e, p, before)
+}
+
+// SetFence implements forward.Local.
+func (l *Local) SetFence(ctx context.Context, id plog.ID, token string, expect *string) (offset int64, err error) {
+	e, p, err := l.part(id)
+	if err != nil {
+		return 0, err
+	}
+	return l.b.setFence(ctx, e, p, token, expect)
+}
+
+// KeyOffset implements forward.Local.
+func (l *Local) KeyOffset(ctx context.Context, id plog.ID, key []byte) (offset int64, live bool, err error) {
+	e, p, err := l.part(id)
+	if err != nil {
+		return 0, false, err
+	}
+	return l.b.keyOffset(ctx, e, p, key)
+}
+
+// Visible implements forward.Local.
+func (l *Local) Visible(ctx context.Context, index uint64) error {
+	return l.b.dir.awaitIndex(ctx, index)
+}
+
+// forwarding begins the span of a request that is handed on, and translates
+// its error.
+func (b *Broker) forwarding(ctx context.Context, e *entry, p int32) (context.Context, forward.Answered) {
+	ctx, end := telemetry.StartForward(ctx, b.o.Tracer, e.topic.Name, p)
+	return ctx, func(err error) error {
+		err = b.relayed(e, p, err)
+		end(err)
+		return err
+	}
+}
+
+// followed is a replica as its fetcher sees it.
+type followed struct {
+	*replica.Replica
+	id plog.ID
+}
+
+// Position implements replication.Followed.
+func (f followed) Position() (replication.Position, bool) {
+	p, ok := f.Replica.Position()
+	return replication.Position{
+		ID: f.id, LeaderEpoch: p.LeaderEpoch, Offset: p.Offset, Flushed: p.Flushed, LastEpoch: p.LastEpoch,
+	}, ok
+}
+
+// assigned tells whether this node is to keep a copy of a partition.
+func (b *Broker) assigned(s *meta.Partition) bool { return slices.Contains(s.Replicas, b.o.Node) }
+
+// holds tells whether it is one copy of several.
+func (b *Broker) holds(s *meta.Partition) bool { return len(s.Replicas) > 1 && b.assigned(s) }
