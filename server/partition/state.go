@@ -67,6 +67,9 @@ func (s *State) Config() Config { return s.cfg }
 // moved, which a lower MinISR may cause.
 func (s *State) SetConfig(cfg Config) (advanced bool) {
 	s.cfg = cfg
+	if !cfg.Compact {
+		s.keys = newKeyIndex(s.limits.Keys)
+	}
 	return s.advance()
 }
 

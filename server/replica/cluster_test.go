@@ -386,3 +386,54 @@ func TestMetadataWaitsWhileTheLogIsCut(t *testing.T) {
 		t.Errorf("role %v, %v", b.r.Role(), err)
 	}
 }
+
+// TestFollowerTrimsWithItsLeader: the follower keeps what the trimmed records
+// meant, and does not wait for it in the midst of the leader's answers.
+func TestFollowerTrimsWithItsLeader(t *testing.T) {
+	l := openBench(t, &fakeLog{}, nil)
+	l.r.BecomeLeader(1, 1, []int32{1, 2}, []int32{1, 2})
+	f := openBench(t, &fakeLog{}, func(o *Options) { o.Node = 2 })
+	f.r.BecomeFollower(1, 1)
+	ctx := context.Background()
+	exchange := func() {
+		t.Helper()
+		pos, _ := f.r.Position()
+		_, err := l.r.Fetched(partition.Fetch{
+			Node: 2, LeaderEpoch: 1, Offset: pos.Offset, Flushed: pos.Flushed,
+		}, pos.LastEpoch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batches, a, err := l.r.Staged(1, pos.Offset, 100)
+		if err == nil {
+			err = f.r.Follow(ctx, 1, a, batches)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.log.cycle()
+		l.log.cycle()
+	}
+	for i := range 5 {
+		l.begin(idem(fmt.Sprint(i), 1))
+		l.log.cycle()
+	}
+	for range 8 {
+		exchange()
+	}
+	l.log.start = 3 // trimmed, or retention
+	l.begin(idem("last", 1))
+	l.log.cycle()
+	exchange() // the leader's start is heard; the watermark is behind the end
+	exchange()
+	exchange()
+	f.r.wg.Wait() // the snapshot is saved
+	exchange()
+	if start := f.log.StartOffset(); start != 3 || len(f.log.states) == 0 {
+		t.Fatalf("follower starts at %d with %d snapshots", start, len(f.log.states))
+	}
+	f.r.BecomeLeader(2, 2, []int32{1, 2}, []int32{2})
+	if p := f.begin(idem("0", 1)); !ready(p) || !f.wait(p).Duplicate {
+		t.Error("the follower forgot a trimmed record's key")
+	}
+}

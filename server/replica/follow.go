@@ -67,6 +67,12 @@ func (r *Replica) Follow(ctx context.Context, epoch int32, a partition.FetchAnsw
 		woken = r.advanced(moved)
 	}
 	trim := err == nil && a.LogStart > r.log.StartOffset() && a.LogStart <= r.st.HighWatermark()
+	if trim && r.snap.saved < a.LogStart && r.st.HasDerived() {
+		// The snapshot waits for a watermark that later answers bring: not
+		// here. One of those finds it saved.
+		trim = false
+		r.snapshotNow()
+	}
 	r.mu.Unlock()
 	woken.open()
 	if err != nil {

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/storage/record"
+	"github.com/chroniklog/chronik/storage/vfs"
 )
 
 func compacted(keys int) func(*Options) {
@@ -177,5 +180,103 @@ func TestColdKeyIsFoundInTheLog(t *testing.T) {
 	b.r.BecomeLeader(3, 1, []int32{1}, []int32{1})
 	if at, _, err := b.r.Key(ctx, []byte("k2")); err != nil || at != 20 {
 		t.Errorf("key after a new election: %d %v", at, err)
+	}
+}
+
+// TestCompareAndSwapOfOneKey counts up a key from many goroutines: every
+// success builds on the one before.
+func TestCompareAndSwapOfOneKey(t *testing.T) {
+	d := openDisk(t, vfs.NewMem(), "data", 1, compacted(0))
+	defer d.close()
+	ctx := context.Background()
+	const writers, each = 6, 15
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for done := 0; done < each; {
+				if err := countUp(ctx, d.r); err == nil {
+					done++
+				} else if !errors.Is(err, partition.ErrKeyPrecondition) {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b := &bench{tb: t, t: t, r: d.r}
+	all := b.stored(0)
+	for i, r := range all {
+		if string(r.Value) != strconv.Itoa(i+1) {
+			t.Fatalf("record %d counts %s", i, r.Value)
+		}
+	}
+	if len(all) != writers*each {
+		t.Errorf("counted to %d", len(all))
+	}
+}
+
+// countUp tries once to add one to the counter.
+func countUp(ctx context.Context, r *Replica) error {
+	at, live, err := r.Key(ctx, []byte("counter"))
+	if err != nil {
+		return err
+	}
+	n := 0
+	if live {
+		batches, _, err := r.Read(at, 1, partition.ReadUncommitted)
+		if err != nil {
+			return err
+		}
+		if n, err = counter(batches, at); err != nil {
+			return err
+		}
+	}
+	v := strconv.Itoa(n + 1)
+	a := kv("counter", &v)
+	a.Cond.IfKeyOffset, a.Cond.IfKeyAbsent = at, !live
+	p, err := r.BeginRecord(a)
+	if err != nil {
+		return err
+	}
+	_, err = p.Wait(ctx)
+	return err
+}
+
+func counter(batches []byte, at int64) (int, error) {
+	var (
+		reader record.Reader
+		rec    record.Record
+	)
+	if _, err := reader.Reset(batches, 0); err != nil {
+		return 0, err
+	}
+	for reader.Next(&rec) {
+		if rec.Offset == at {
+			return strconv.Atoi(string(rec.Value))
+		}
+	}
+	return 0, fmt.Errorf("no record at %d: %v", at, reader.Err())
+}
+
+func TestIndexGoesWithThePolicy(t *testing.T) {
+	b := lead(t, compacted(0))
+	v := "v"
+	b.put(kv("k", &v))
+	ctx := context.Background()
+	if at, _, err := b.r.Key(ctx, []byte("k")); err != nil || at != 0 {
+		t.Fatalf("%d %v", at, err)
+	}
+	plain := b.r.Config()
+	plain.Compact = false
+	b.r.SetConfig(plain)
+	if _, _, err := b.r.Key(ctx, []byte("k")); !errors.Is(err, partition.ErrNotCompacted) {
+		t.Errorf("plain: %v", err)
+	}
+	b.put(kv("k", &v))
+	plain.Compact = true
+	b.r.SetConfig(plain)
+	if at, _, err := b.r.Key(ctx, []byte("k")); err != nil || at != 1 {
+		t.Errorf("compacted again: %d %v", at, err)
 	}
 }

@@ -107,6 +107,9 @@ func (r *Replica) SetConfig(cfg partition.Config) {
 	if r.pack.count() > 0 {
 		r.seal() // the open batch was begun under the old one
 	}
+	if !cfg.Compact {
+		r.keys.drop()
+	}
 	advanced := r.st.SetConfig(cfg)
 	woken := r.advanced(advanced)
 	r.mu.Unlock()

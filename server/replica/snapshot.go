@@ -17,6 +17,7 @@ const worthwhile = 1 << 20
 // snapshots is the care for the derived state.
 type snapshots struct {
 	saved  int64 // offset of the last snapshot saved
+	hinted int64 // watermark that the log was told
 	grown  int64 // bytes appended since it was taken
 	taking bool  // one is being taken in the background
 	timer  *time.Timer
@@ -69,7 +70,10 @@ func (r *Replica) hintWatermark() {
 	if r.snap.saved < hw && r.st.HasDerived() {
 		hw = r.snap.saved
 	}
-	r.log.SetHighWatermark(hw)
+	if hw > r.snap.hinted { // what derives from the log began above the last hint
+		r.snap.hinted = hw
+		r.log.SetHighWatermark(hw)
+	}
 }
 
 // snapshotIfDue starts a snapshot, or the timer of the next one.
@@ -79,14 +83,22 @@ func (r *Replica) snapshotIfDue() {
 		return
 	}
 	if s.grown >= r.opts.SnapshotBytes {
-		s.taking = true
-		r.wg.Add(1)
-		go r.background()
+		r.snapshotNow()
 		return
 	}
 	if s.timer == nil && s.grown > 0 && r.st.HasDerived() {
 		s.timer = time.AfterFunc(r.opts.SnapshotInterval, r.timedSnapshot)
 	}
+}
+
+// snapshotNow starts a snapshot in the background, unless one is being taken.
+func (r *Replica) snapshotNow() {
+	if r.snap.taking || r.down != nil {
+		return
+	}
+	r.snap.taking = true
+	r.wg.Add(1)
+	go r.background()
 }
 
 // timedSnapshot runs on the timer's goroutine.
