@@ -141,10 +141,17 @@ func (n *Node) open(ctx context.Context) error {
 		MaxDecompressed: maxDecompressed,
 	})
 	stored := make(chan error, 1)
-	go func() { stored <- n.openStore(ctx) }()
-	if err := errors.Join(n.openRaft(ctx), <-stored); err != nil {
+	go func() {
+		defer n.took("logs", time.Now())
+		stored <- n.openStore(ctx)
+	}()
+	begin := time.Now()
+	err = n.openRaft(ctx)
+	n.took("metadata", begin)
+	if err := errors.Join(err, <-stored); err != nil {
 		return err
 	}
+	defer n.took("broker", time.Now())
 	select {
 	case <-n.raft.Ready():
 	case <-ctx.Done():
@@ -155,6 +162,11 @@ func (n *Node) open(ctx context.Context) error {
 		return err
 	}
 	return n.broker.Start(ctx, n.raft, n.store)
+}
+
+// took logs how long a part of the start lasted.
+func (n *Node) took(part string, begin time.Time) {
+	n.log.Debug("opened", "part", part, "took", time.Since(begin).String())
 }
 
 // incarnations are the random ids of this process and of its data directory.
