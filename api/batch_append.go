@@ -36,6 +36,7 @@ type result struct {
 	delta     int32
 	timestamp int64
 	line      int64 // of NDJSON, from 1
+	whole     bool  // it is about the whole batch, not about a record of it
 }
 
 // at is the outcome of the record itself.

@@ -222,7 +222,12 @@ func appendResult(dst []byte, w http.ResponseWriter, r *http.Request, p *produce
 		return appendPartition(dst, res.partition)
 	}
 	a := res.at()
-	return appendProduced(dst, res.partition, &a)
+	dst = appendProduced(dst, res.partition, &a)
+	if res.whole {
+		dst = append(dst[:len(dst)-1], `,"last_offset":`...)
+		dst = append(strconv.AppendInt(dst, a.LastOffset, 10), '}')
+	}
+	return dst
 }
 
 // appendProblem appends a problem as JSON.
@@ -267,7 +272,7 @@ func (s *Server) storeBatches(
 		a := &appends[i]
 		a.Acks, a.Cond = p.acks, cond
 		o := &outcome{partition: p.partition}
-		results[i] = result{outcome: o, timestamp: a.Header.MaxTimestamp}
+		results[i] = result{outcome: o, timestamp: a.Header.MaxTimestamp, whole: true}
 		count := int64(a.Header.Count)
 		o.pending, o.err = s.broker.BeginBatch(ctx, p.topic.Name, p.partition, *a)
 		if cond.ExpectOffset != partition.NoOffset {

@@ -24,6 +24,12 @@ const (
 	piecesInFlight = 256
 )
 
+// Bounds of drain.
+const (
+	drainBytes = 4 << 20
+	drainTime  = time.Second
+)
+
 // longAgo, as a deadline, ends a read that is going on.
 var longAgo = time.Unix(1, 0)
 
@@ -96,7 +102,23 @@ func (s *Server) streamBatches(w http.ResponseWriter, r *http.Request, p *produc
 		st.out.buf.b = append(st.out.buf.b, "}\n"...)
 	}
 	st.out.finish()
+	if err != nil {
+		st.drain()
+	}
 	return nil
+}
+
+// drain reads on a little after a stream was ended early, so that a client
+// that is still sending sees the reason before its connection is cut.
+func (st *lineStream) drain() {
+	st.out.flush()
+	_ = st.out.ctrl.SetReadDeadline(st.s.now().Add(drainTime))
+	for left := drainBytes; left > 0; {
+		n, err := st.r.Body.Read(st.buf)
+		if left -= n; err != nil {
+			return
+		}
+	}
 }
 
 // maxLine bounds a line: a record's value may double in JSON.
@@ -145,7 +167,7 @@ func (st *lineStream) read() (int, error) {
 				Detail: "line " + itoa(st.line+1) + " is longer than a record may be",
 			}
 		}
-		st.buf = append(st.buf, make([]byte, len(st.buf))...)
+		st.buf = append(st.buf, make([]byte, min(len(st.buf), st.maxLine()-len(st.buf)))...)
 	}
 	_ = st.out.ctrl.SetReadDeadline(st.s.now().Add(st.s.limits.BodyTimeout)) // not on tests' writers
 	if st.stop.Load() {

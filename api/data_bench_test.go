@@ -1,12 +1,16 @@
 package api
 
 import (
+	"bytes"
+	"strings"
+
 	"fmt"
 	"testing"
 
 	"net/http"
 	"net/http/httptest"
 
+	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/storage/record"
 )
 
@@ -57,4 +61,133 @@ func BenchmarkRecordScanner(b *testing.B) {
 			}
 		})
 	}
+}
+
+// discard is a ResponseWriter that keeps nothing.
+type discard struct {
+	h http.Header
+	n int64
+}
+
+func (d *discard) Header() http.Header { return d.h }
+func (d *discard) WriteHeader(int)     {}
+func (d *discard) Flush()              {}
+
+func (d *discard) Write(p []byte) (int, error) {
+	d.n += int64(len(p))
+	return len(p), nil
+}
+
+// BenchmarkPostRecord is one POST of 100 bytes through the handler: what it
+// costs beside net/http, with a log that syncs at once.
+func BenchmarkPostRecord(b *testing.B) {
+	broker := newLogBroker(b)
+	broker.add("t", 1)
+	s := testServer(b, broker, Limits{})
+	h, _ := s.router(testDeps(b, broker))
+	body := bytes.Repeat([]byte("x"), 100)
+	b.ReportAllocs()
+	b.SetParallelism(32) // waiting for the cycle is not the handler's cost
+	b.RunParallel(func(pb *testing.PB) {
+		reader := bytes.NewReader(body)
+		r := httptest.NewRequest(http.MethodPost, "/v1/topics/t/records", reader)
+		r.Host = "127.0.0.1:8080"
+		keep := r.Body
+		w := &discard{h: http.Header{}}
+		for pb.Next() {
+			reader.Reset(body)
+			r.Body = keep
+			clear(w.h)
+			h.ServeHTTP(w, r)
+		}
+	})
+}
+
+// filled is a server whose topic t holds count records of size bytes.
+func filled(b *testing.B, count, size int) (*Server, http.Handler) {
+	broker := newLogBroker(b)
+	broker.add("t", 1)
+	build := record.NewBuilder(record.CodecNone)
+	value := bytes.Repeat([]byte("v"), size)
+	for count > 0 {
+		build.Reset(0, 0)
+		for build.Len() < 64<<10 && count > 0 {
+			build.Append(1767225600000, nil, value, nil)
+			count--
+		}
+		batch := build.Build(nil)
+		head, err := record.ParseHeader(batch)
+		if err != nil {
+			b.Fatal(err)
+		}
+		p, err := broker.BeginBatch(b.Context(), "t", 0, partition.BatchAppend{
+			Batch: batch, Header: head, Acks: partition.AcksAll, Cond: partition.NoConditions,
+		})
+		if err == nil {
+			_, err = p.Wait(b.Context())
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	s := testServer(b, broker, Limits{})
+	h, _ := s.router(testDeps(b, broker))
+	return s, h
+}
+
+// BenchmarkRead is a catch-up read through the handler, per record of 100
+// bytes.
+func BenchmarkRead(b *testing.B) {
+	const count = 200_000
+	_, h := filled(b, count, 100)
+	for _, form := range []string{"recordbatch", "ndjson", "value", "json"} {
+		b.Run(form, func(b *testing.B) {
+			b.ReportAllocs()
+			records := 0
+			w := &discard{h: http.Header{}}
+			for b.Loop() {
+				path := "/v1/topics/t/partitions/0/records?format=" + form
+				if form == "json" {
+					path += "&offset=" + itoa(int64(records%count))
+					records += 1000
+				} else {
+					records += count
+				}
+				r := httptest.NewRequest(http.MethodGet, path, nil)
+				r.Host = "127.0.0.1:8080"
+				w.h = http.Header{}
+				h.ServeHTTP(w, r)
+			}
+			b.ReportMetric(float64(records)/b.Elapsed().Seconds()/1e6, "Mrec/s")
+			b.ReportMetric(float64(w.n)/b.Elapsed().Seconds()/1e9, "GB/s")
+		})
+	}
+}
+
+// BenchmarkLines is a stream of NDJSON through the handler, per line of 100
+// bytes of value.
+func BenchmarkLines(b *testing.B) {
+	broker := newLogBroker(b)
+	broker.add("t", 1)
+	s := testServer(b, broker, Limits{})
+	h, _ := s.router(testDeps(b, broker))
+	line := []byte(`{"value":"` + strings.Repeat("v", 100) + "\"}\n")
+	body := bytes.Repeat(line, 100_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, logs := range broker.logs { // don't keep what was written
+			logs[0].mu.Lock()
+			logs[0].batches, logs[0].index = nil, nil
+			logs[0].mu.Unlock()
+		}
+		r := httptest.NewRequest(http.MethodPost, "/v1/topics/t/batches", bytes.NewReader(body))
+		r.Host = "127.0.0.1:8080"
+		r.Header.Set("Content-Type", typeNDJSON)
+		w := &discard{h: http.Header{}}
+		h.ServeHTTP(w, r)
+		if w.n < 50*100_000 {
+			b.Fatalf("%d bytes of answers", w.n)
+		}
+	}
+	b.ReportMetric(float64(b.N)*100_000/b.Elapsed().Seconds()/1e6, "Mlines/s")
 }

@@ -32,9 +32,6 @@ func TestRecordScannerAccepts(t *testing.T) {
 		{`{"value":"\u0041\ud83d\ude00\n\"\\\/\b\f\r\t"}`,
 			batchRecord{value: []byte("A😀\n\"\\/\b\f\r\t"), timestamp: -1, partition: -1}},
 		{`{"v\u0061lue":"grün"}`, batchRecord{value: []byte("grün"), timestamp: -1, partition: -1}},
-		{`{"json":{"a":[1,2,{"b":null}]},"timestamp":0}`,
-			batchRecord{value: []byte(`{"a":[1,2,{"b":null}]}`), partition: -1}},
-		{`{"json": "x" }`, batchRecord{value: []byte(`"x"`), timestamp: -1, partition: -1}},
 		{`{"value":"","headers":[{"name":"a","value":"1"},{"value":null,"name":"a"},` +
 			`{"name":"","value":"/w==","encoding":"base64"}]}`,
 			batchRecord{value: []byte{}, timestamp: -1, partition: -1, headers: []record.HeaderKV{
@@ -120,11 +117,6 @@ func TestRecordScannerRefuses(t *testing.T) {
 		{"{\"value\":\"a\nb\"}", CodeInvalidJSON, "value", "control character"},
 		{`{"value":"abc`, CodeInvalidJSON, "value", "no end"},
 		{`{"value":"abcdefghijkl\`, CodeInvalidJSON, "value", "no end"},
-		{`{"json":{"a":}}`, CodeInvalidJSON, "json", "is not JSON"},
-		{`{"json":}`, CodeInvalidJSON, "json", "want a value"},
-		{`{"json":tru}`, CodeInvalidJSON, "json", "is not JSON"},
-		{`{"json":` + strings.Repeat("[", 1001), CodeInvalidJSON, "json", "deeper"},
-		{`{"json":1,"value":"a"}`, CodeInvalidField, "json", "instead of"},
 		{`{"value":"a","headers":{}}`, CodeInvalidField, "headers", "want an array, have an object"},
 		{`{"value":"a","headers":[{"value":"x"}]}`, CodeInvalidField, "headers[0].name", "missing"},
 		{`{"value":"a","headers":[{"name":"x"}]}`, CodeInvalidField, "headers[0].value", "missing"},
@@ -155,7 +147,6 @@ func TestRecordScannerRefuses(t *testing.T) {
 func FuzzRecordJSON(f *testing.F) {
 	for _, seed := range []string{
 		`{"value":"hello","key":"k","headers":[{"name":"a","value":"b"}],"timestamp":5,"partition":0}`,
-		`{"value":"AAEC","encoding":"base64"}`, `{"value":null}`, `{"json":{"a":[1,true]}}`,
 		`{"value":"\ud83d\ude00\u00e9é"}`, `{"value":"a","timestamp":1e3}`, "{\"value\":\"\xff\"}", `{"value":"\ud800"}`,
 	} {
 		f.Add([]byte(seed))
@@ -176,7 +167,6 @@ func FuzzRecordJSON(f *testing.F) {
 		var ref struct {
 			Key, Value             *string
 			Key_encoding, Encoding string //nolint:revive // the member's name
-			JSON                   json.RawMessage
 			Timestamp              *int64
 			Partition              *int32
 			Headers                []struct {
@@ -190,9 +180,6 @@ func FuzzRecordJSON(f *testing.F) {
 		}
 		want := batchRecord{timestamp: -1, partition: -1, key: refBytes(t, ref.Key, ref.Key_encoding)}
 		want.value = refBytes(t, ref.Value, ref.Encoding)
-		if doc, ok := members["json"]; ok {
-			want.value = doc
-		}
 		if ref.Timestamp != nil {
 			want.timestamp = *ref.Timestamp
 		}

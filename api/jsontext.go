@@ -15,9 +15,6 @@ type text struct {
 	arena []byte // what had to be decoded
 }
 
-// maxNesting bounds how deep an embedded document may nest.
-const maxNesting = 1000
-
 // syntax is the error for text that is not JSON.
 func (t *text) syntax(format string, args ...any) error {
 	e := badRequest(CodeInvalidJSON, format, args...)
@@ -331,64 +328,4 @@ func hex4(b []byte, i int) (r rune, ok bool) {
 		r = r<<4 | rune(c)
 	}
 	return r, true
-}
-
-// skip passes over one value without judging it, beyond its extent.
-func (t *text) skip() error {
-	depth := 0
-	for {
-		switch c := t.peek(); c {
-		case 0:
-			return t.syntax("a value has no end")
-		case '{', '[':
-			if depth++; depth > maxNesting {
-				return t.syntax("the document nests deeper than %d levels", maxNesting)
-			}
-			t.pos++
-		case '}', ']':
-			if depth == 0 {
-				return t.syntax("want a value, have %s", t.have())
-			}
-			depth--
-			t.pos++
-		case '"':
-			if err := t.skipString(); err != nil {
-				return err
-			}
-		case ',', ':':
-			if depth == 0 {
-				return t.syntax("want a value, have %s", t.have())
-			}
-			t.pos++
-			continue
-		default:
-			t.skipWord()
-		}
-		if depth == 0 {
-			return nil
-		}
-	}
-}
-
-func (t *text) skipString() error {
-	for i := t.pos + 1; i < len(t.buf); i++ {
-		switch t.buf[i] {
-		case '\\':
-			i++
-		case '"':
-			t.pos = i + 1
-			return nil
-		}
-	}
-	return t.syntax("a string has no end")
-}
-
-// skipWord passes over a number or a literal, or whatever stands for one.
-func (t *text) skipWord() {
-	for t.pos++; t.pos < len(t.buf); t.pos++ {
-		switch t.buf[t.pos] {
-		case ' ', '\t', '\n', '\r', ',', ':', '}', ']', '{', '[', '"':
-			return
-		}
-	}
 }

@@ -57,7 +57,7 @@ func (s *Server) readKey(w http.ResponseWriter, r *http.Request) error {
 	}
 	p := s.broker.ChoosePartition(t, key, "")
 	for range keyTries {
-		offset, live, err := s.broker.KeyOffset(r.Context(), t.Name, p, key)
+		offset, live, err := s.keyOffset(r.Context(), t.Name, p, key)
 		if err != nil {
 			return err
 		}
@@ -76,6 +76,18 @@ func (s *Server) readKey(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return badRequest(CodeConflict, "the key is being overwritten faster than it can be read")
+}
+
+// keyOffset is the offset of a key's live value, NoOffset when it has none.
+func (s *Server) keyOffset(ctx context.Context, topic string, p int32, key []byte) (offset int64, live bool, err error) {
+	offset, live, err = s.broker.KeyOffset(ctx, topic, p, key)
+	if errors.Is(err, server.ErrUnknownKey) {
+		live, err = false, nil
+	}
+	if !live {
+		offset = partition.NoOffset
+	}
+	return offset, live, err
 }
 
 // putKey writes a key's value, under the conditions of If-Match and

@@ -1,10 +1,8 @@
 package api
 
 import (
-	"encoding/json"
 	"math"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/config"
@@ -59,7 +57,6 @@ const (
 	seenKeyEncoding
 	seenValue
 	seenEncoding
-	seenJSON
 	seenHeaders
 	seenTimestamp
 	seenPartition
@@ -67,7 +64,7 @@ const (
 )
 
 var (
-	recordMembers = []string{"key", "key_encoding", "value", "encoding", "json", "headers", "timestamp", "partition"}
+	recordMembers = []string{"key", "key_encoding", "value", "encoding", "headers", "timestamp", "partition"}
 	headerMembers = []string{"name", "value", "encoding"}
 )
 
@@ -103,9 +100,6 @@ func (s *recordScanner) record(rec *batchRecord) error {
 		case "encoding":
 			bit = seenEncoding
 			base64Value, err = s.encoding()
-		case "json":
-			bit = seenJSON
-			rec.value, err = s.document()
 		case "headers":
 			bit = seenHeaders
 			rec.headers, err = s.headerList()
@@ -131,11 +125,8 @@ func (s *recordScanner) record(rec *batchRecord) error {
 // complete judges the members of a record together and decodes base64, whose
 // mark may come after it.
 func (s *recordScanner) complete(rec *batchRecord, seen int, base64Key, base64Value bool) (err error) {
-	switch {
-	case seen&(seenValue|seenJSON) == 0:
+	if seen&seenValue == 0 {
 		return badField("value", "is missing: send null for a tombstone")
-	case seen&seenJSON != 0 && seen&(seenValue|seenEncoding) != 0:
-		return badField("json", "stands instead of value and encoding")
 	}
 	if base64Key && rec.key != nil {
 		if rec.key, err = s.base64(rec.key); err != nil {
@@ -268,23 +259,6 @@ func (s *recordScanner) base64(b []byte) ([]byte, error) {
 	}
 	s.arena = out
 	return slices.Clip(out[start:]), nil
-}
-
-// document reads any JSON value and keeps its text.
-func (s *recordScanner) document() ([]byte, error) {
-	s.space()
-	start := s.pos
-	if err := s.skip(); err != nil {
-		return nil, err
-	}
-	doc := s.buf[start:s.pos:s.pos]
-	if !json.Valid(doc) {
-		return nil, s.syntax("is not JSON")
-	}
-	if !utf8.Valid(doc) {
-		return nil, s.syntax("is not UTF-8")
-	}
-	return doc, nil
 }
 
 func unknownMember(name []byte, known []string) error {

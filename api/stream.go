@@ -180,16 +180,15 @@ func (st *stream) idle() error {
 	putBuffer(st.buf) // thousands of idle streams hold none
 	st.buf = nil
 	t := getTimer(beat / growthChecks)
-	var err error
 	select {
 	case <-st.feed.wake:
 	case <-st.r.Context().Done():
 	case <-st.s.broker.Draining():
 	case <-t.C:
-		err = st.feed.grow()
 	}
 	putTimer(t)
 	st.buf = getBuffer()
+	err := st.feed.grow()
 	if err == nil && st.s.now().Sub(st.last) >= beat-beat/growthChecks {
 		st.heartbeat()
 	}

@@ -831,17 +831,14 @@ type Batch struct {
 
 // BatchRecord defines model for BatchRecord.
 type BatchRecord struct {
-	Encoding *Encoding `json:"encoding,omitempty"`
-	Headers  *[]Header `json:"headers,omitempty"`
+	Encoding    *Encoding `json:"encoding,omitempty"`
+	Headers     *[]Header `json:"headers,omitempty"`
+	Key         *string   `json:"key,omitempty"`
+	KeyEncoding *Encoding `json:"key_encoding,omitempty"`
+	Partition   *int32    `json:"partition,omitempty"`
+	Timestamp   *int64    `json:"timestamp,omitempty"`
 
-	// Json A document whose text, as sent, is the value; instead of value and encoding.
-	Json        interface{} `json:"json,omitempty"`
-	Key         *string     `json:"key,omitempty"`
-	KeyEncoding *Encoding   `json:"key_encoding,omitempty"`
-	Partition   *int32      `json:"partition,omitempty"`
-	Timestamp   *int64      `json:"timestamp,omitempty"`
-
-	// Value null is a tombstone. Required unless there is `json`.
+	// Value null is a tombstone.
 	Value *string `json:"value"`
 }
 
@@ -1049,7 +1046,7 @@ type Problem struct {
 	// CurrentOffset The offset that a precondition met.
 	CurrentOffset *int64 `json:"current_offset,omitempty"`
 
-	// Detail What is wrong in this request
+	// Detail What is wrong in this request, and what to do.
 	Detail string `json:"detail"`
 
 	// ExpectedSeq The sequence number that comes next.

@@ -381,7 +381,7 @@ type Problem struct {
 	// CurrentOffset The offset that a precondition met.
 	CurrentOffset *int64 `json:"current_offset,omitempty"`
 
-	// Detail What is wrong in this request
+	// Detail What is wrong in this request, and what to do.
 	Detail string `json:"detail"`
 
 	// ExpectedSeq The sequence number that comes next.

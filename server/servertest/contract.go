@@ -109,7 +109,7 @@ func (c *contract) copyRequest(req *http.Request) (seen, sent *http.Request, err
 		seen = req.Clone(context.Background())
 		return seen, req, nil
 	}
-	if req.GetBody == nil && req.ContentLength <= 0 || req.ContentLength > maxValidated {
+	if req.GetBody == nil && req.ContentLength <= 0 || req.ContentLength > maxValidated || lines(req.Header) {
 		return nil, req, nil
 	}
 	body, err := io.ReadAll(req.Body)
@@ -172,7 +172,14 @@ func (c *contract) report(what string, req *http.Request, resp *http.Response, e
 // streamed tells whether a response is a live stream.
 func streamed(resp *http.Response) bool {
 	media, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
-	return media == "text/event-stream" || media == "application/x-ndjson"
+	return media == "text/event-stream" || lines(resp.Header)
+}
+
+// lines tells a body of one document per line, which the validator takes for
+// one document.
+func lines(h http.Header) bool {
+	media, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	return media == "application/x-ndjson"
 }
 
 type rest struct {
