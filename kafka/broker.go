@@ -1,0 +1,50 @@
+package kafka
+
+import (
+	"context"
+
+	"github.com/chroniklog/chronik/server"
+	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/server/replica"
+)
+
+// Broker is what the listener stands on; *server.Broker is one. Its errors are
+// those that errors.go maps.
+type Broker interface {
+	topicBroker
+	logBroker
+	Cluster() server.ClusterInfo
+	AllocateProducerID(ctx context.Context) (id int64, epoch int16, err error)
+	// Draining is closed when the node begins to shut down.
+	Draining() <-chan struct{}
+}
+
+// topicBroker is the part that knows topics.
+type topicBroker interface {
+	CreateTopic(ctx context.Context, spec server.TopicSpec) (server.Topic, error)
+	DeleteTopic(ctx context.Context, name string) error
+	AlterConfigs(ctx context.Context, name string, configs map[string]*string) (server.Topic, error)
+	AddPartitions(ctx context.Context, name string, total int32, force bool) (server.Topic, error)
+	Topic(name string) (server.Topic, error)
+	TopicByID(id server.TopicID) (server.Topic, error)
+	Topics(prefix, after string, limit int) (list []server.Topic, more bool)
+	ResolveTopic(ctx context.Context, name string, autoCreate bool) (server.Topic, error)
+	DescribeConfigs(t server.Topic) []server.ConfigEntry
+	TopicLimits(t server.Topic) server.TopicLimits
+	PartitionStates(topic string) ([]server.PartitionInfo, error)
+	PartitionState(topic string, p int32) (server.PartitionInfo, error)
+}
+
+// logBroker is the part that knows records.
+type logBroker interface {
+	BeginBatch(ctx context.Context, topic string, p int32, r partition.BatchAppend) (*replica.Pending, error)
+	Read(ctx context.Context, req server.ReadRequest) (server.ReadResult, error)
+	Offsets(ctx context.Context, topic string, p int32) (partition.Offsets, error)
+	OffsetForTime(ctx context.Context, topic string, p int32, ts int64) (offset, timestamp int64, ok bool, err error)
+	MaxTimestamp(ctx context.Context, topic string, p int32) (offset, timestamp int64, ok bool, err error)
+	LeaderEpochEnd(topic string, p, epoch int32) (partition.EpochEnd, error)
+	Subscribe(topic string, p int32, ch chan<- struct{}) (cancel func(), err error)
+	Trim(ctx context.Context, topic string, p int32, before int64) (logStart int64, err error)
+}
+
+var _ Broker = (*server.Broker)(nil)

@@ -1,0 +1,175 @@
+package kafka
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+)
+
+// conn is one client's connection. Its reader fills the queue, its writer
+// empties it; both end before run returns.
+type conn struct {
+	k        *Listener
+	nc       net.Conn
+	r        *bufio.Reader
+	ctx      context.Context //nolint:containedctx // ends with the connection
+	cancel   context.CancelCauseFunc
+	queue    chan *call
+	bytes    *semaphore.Weighted // of requests in flight
+	draining atomic.Bool
+}
+
+// readBuffer is enough for the requests of an idle consumer.
+const readBuffer = 4 << 10
+
+// Reasons why a connection ends.
+var (
+	errGone     = errors.New("the client closed the connection")
+	errDrained  = errors.New("the node shuts down")
+	errAborted  = errors.New("the connection was cut")
+	errProtocol = errors.New("the client broke the protocol")
+)
+
+func newConn(k *Listener, nc net.Conn) *conn {
+	c := &conn{
+		k: k, nc: nc, r: bufio.NewReaderSize(nc, readBuffer), queue: make(chan *call, k.limits.ConnRequests),
+		bytes: semaphore.NewWeighted(k.limits.ConnBytes),
+	}
+	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	return c
+}
+
+// run serves the connection to its end.
+func (c *conn) run() {
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		c.write()
+	}()
+	err := c.read()
+	close(c.queue)
+	if !errors.Is(err, errDrained) {
+		c.cancel(err) // nobody waits for what is queued
+	}
+	<-written
+	c.cancel(errGone)
+	_ = c.nc.Close()
+	if errors.Is(err, errProtocol) {
+		c.k.metrics.refused.WithLabelValues("protocol").Inc()
+		c.k.log.Debug("kafka connection closed", "client", c.nc.RemoteAddr().String(), "error", err)
+	}
+}
+
+// drain has the reader stop and the queued requests answered.
+func (c *conn) drain() {
+	c.draining.Store(true)
+	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+}
+
+// abort ends the connection at once.
+func (c *conn) abort() {
+	c.cancel(errAborted)
+	_ = c.nc.Close()
+}
+
+// read takes requests until the connection ends; the error tells why.
+func (c *conn) read() error {
+	for {
+		f, err := c.readFrame()
+		if err != nil {
+			return err
+		}
+		call, err := c.receive(f)
+		if err != nil {
+			f.release()
+			return err
+		}
+		select {
+		case c.queue <- call:
+		case <-c.ctx.Done():
+			f.release()
+			return context.Cause(c.ctx)
+		}
+	}
+}
+
+// write answers the queued calls in order. After a failure the rest is
+// dropped.
+func (c *conn) write() {
+	failed := false
+	for call := range c.queue {
+		if !failed {
+			if err := c.answer(call); err != nil {
+				failed = true
+				c.abort() // wakes the reader
+				if errors.Is(err, errProtocol) {
+					c.k.metrics.refused.WithLabelValues("protocol").Inc()
+				}
+			}
+		}
+		call.frame.release()
+	}
+}
+
+// answer executes one call and sends its answer, if it has one.
+func (c *conn) answer(call *call) error {
+	if err := context.Cause(c.ctx); err != nil {
+		return err
+	}
+	out := c.k.buffers.Get().(*output)
+	defer func() {
+		out.reset()
+		c.k.buffers.Put(out)
+	}()
+	out.begin(call)
+	err := call.api.answer(c.ctx, call, out)
+	defer out.release(c.k)
+	if err != nil || out.silent {
+		return err
+	}
+	c.k.metrics.observe(call.api, call.received)
+	return c.send(out)
+}
+
+// send writes an answer. A client that does not take it in time is cut off.
+func (c *conn) send(out *output) error {
+	parts, size := out.finish()
+	if err := c.nc.SetWriteDeadline(time.Now().Add(c.transferTime(size))); err != nil {
+		return err
+	}
+	_, err := parts.WriteTo(c.nc)
+	if errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
+		c.k.metrics.refused.WithLabelValues("slow_reader").Inc()
+	}
+	return err
+}
+
+// transferTime is how long n bytes may take.
+func (c *conn) transferTime(n int) time.Duration {
+	return c.k.limits.Transfer + time.Duration(n>>20)*time.Second
+}
+
+func isTimeout(err error) bool {
+	var ne net.Error
+	return errors.As(err, &ne) && ne.Timeout()
+}
+
+// gone names the end of a read.
+func (c *conn) gone(err error) error {
+	switch {
+	case c.draining.Load():
+		return errDrained
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		return errGone
+	case isTimeout(err):
+		c.k.metrics.refused.WithLabelValues("idle").Inc()
+		return errGone
+	}
+	return err
+}

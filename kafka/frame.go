@@ -1,0 +1,100 @@
+package kafka
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"time"
+)
+
+// frame is one request as it was read: everything after its length.
+type frame struct {
+	c      *conn
+	b      []byte
+	key    int16
+	weight int64 // counted until release; 0: released
+}
+
+// peekBytes are the key and the version, which decide how large a frame may
+// be before anything is allocated.
+const peekBytes = 4
+
+// unpackFactor is how many times its size a decoded request may take: an
+// array's element is at least some bytes on the wire and a struct in memory.
+// Produce requests are not decoded into structs.
+const unpackFactor = 32
+
+// readFrame waits for the next request and reads it, within the limits.
+func (c *conn) readFrame() (*frame, error) {
+	if err := c.nc.SetReadDeadline(time.Now().Add(c.k.limits.Idle)); err != nil {
+		return nil, err
+	}
+	if c.draining.Load() { // drain's deadline was overwritten
+		return nil, errDrained
+	}
+	head, err := c.r.Peek(4 + peekBytes)
+	if err != nil {
+		return nil, c.gone(err)
+	}
+	size := int32(binary.BigEndian.Uint32(head))
+	key := int16(binary.BigEndian.Uint16(head[4:]))
+	most := c.k.limits.RequestBytes
+	if key == keyProduce {
+		most = c.k.limits.FrameBytes
+	}
+	if size < 8 || int(size) > most {
+		return nil, fmt.Errorf("%w: a request of %d bytes with key %d, at most %d are allowed", errProtocol, size, key, most)
+	}
+	f := &frame{c: c, key: key}
+	if err := f.reserve(int64(size)); err != nil {
+		return nil, err
+	}
+	if err := f.read(int(size)); err != nil {
+		f.release()
+		return nil, c.gone(err)
+	}
+	return f, nil
+}
+
+// reserve waits until the request fits beside the others.
+func (f *frame) reserve(size int64) error {
+	l := &f.c.k.limits
+	if f.key != keyProduce {
+		size *= unpackFactor
+	}
+	f.weight = min(size, l.ConnBytes, l.InFlightBytes)
+	if err := f.c.bytes.Acquire(f.c.ctx, f.weight); err != nil {
+		return err
+	}
+	if err := f.c.k.requests.Acquire(f.c.ctx, f.weight); err != nil {
+		f.c.bytes.Release(f.weight)
+		return err
+	}
+	return nil
+}
+
+// read reads the frame. Its memory is not reused: a log may keep the batches
+// in it.
+func (f *frame) read(size int) error {
+	if err := f.c.nc.SetReadDeadline(time.Now().Add(f.c.transferTime(size))); err != nil {
+		return err
+	}
+	if f.c.draining.Load() {
+		return errDrained
+	}
+	if _, err := f.c.r.Discard(4); err != nil {
+		return err
+	}
+	f.b = make([]byte, size)
+	_, err := io.ReadFull(f.c.r, f.b)
+	return err
+}
+
+// release gives the request's share back; it may be called repeatedly.
+func (f *frame) release() {
+	if f.weight > 0 {
+		f.c.bytes.Release(f.weight)
+		f.c.k.requests.Release(f.weight)
+		f.weight = 0
+	}
+}

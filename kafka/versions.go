@@ -1,0 +1,100 @@
+package kafka
+
+import (
+	"context"
+	"sort"
+)
+
+// Keys that code names.
+const (
+	keyProduce     int16 = 0
+	keyFetch       int16 = 1
+	keyApiVersions int16 = 18 //nolint:revive // the protocol's own spelling
+)
+
+// answerFunc executes a call and appends its response to out. It runs in the
+// connection's writer, so that answers keep the order of the requests. An
+// error closes the connection.
+type answerFunc func(ctx context.Context, c *call, out *output) error
+
+// api is a row of the table: what is spoken of one API.
+type api struct {
+	key      int16
+	name     string // the protocol's
+	min, max int16
+	// advertised is the lowest version in the answer to ApiVersions, where it
+	// is not min: librdkafka takes a broker without Produce 0 for one that
+	// knows no compression (KAFKA-18659).
+	advertised int16
+	// begin, when not nil, takes the body in the connection's reader, in the
+	// order of the requests and ahead of earlier answers.
+	begin  func(c *conn, call *call, body []byte) error
+	answer answerFunc
+	// note says what of the API is not here; for docs/KAFKA.md.
+	note string
+}
+
+// table is every API that is spoken, by key. Nothing else is advertised.
+func table() []api {
+	list := append(recordAPIs(), adminAPIs()...)
+	for i := range list {
+		if a := &list[i]; a.key != keyProduce {
+			a.advertised = a.min
+		}
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].key < list[j].key })
+	return list
+}
+
+// recordAPIs are the paths of records.
+func recordAPIs() []api {
+	return []api{
+		{
+			key: keyProduce, name: "Produce", min: 3, max: 13, advertised: 0, begin: beginProduce, answer: answerProduce,
+			note: "Advertised from 0, as Kafka does; 0 to 2 close the connection. One batch per partition. " +
+				"Transactional batches are refused (INVALID_RECORD).",
+		},
+		{
+			key: keyFetch, name: "Fetch", min: 4, max: 18, answer: answerFetch,
+			note: "Sessions included. Replicas do not fetch by this API.",
+		},
+		{
+			key: 2, name: "ListOffsets", min: 1, max: 11, answer: plain((*Listener).listOffsets),
+			note: "There is no remote tier: timestamp -4 is the log's start, -5 and -6 find nothing.",
+		},
+		{key: 22, name: "InitProducerId", min: 0, max: 5, answer: plain((*Listener).initProducerID),
+			note: "A transactional id is refused (INVALID_REQUEST)."},
+		{key: 23, name: "OffsetForLeaderEpoch", min: 2, max: 4, answer: plain((*Listener).offsetForLeaderEpoch)},
+		{key: 21, name: "DeleteRecords", min: 0, max: 2, answer: plain((*Listener).deleteRecords)},
+	}
+}
+
+// adminAPIs are about topics and nodes.
+func adminAPIs() []api {
+	return []api{
+		{key: 3, name: "Metadata", min: 0, max: 13, answer: plain((*Listener).metadata)},
+		{key: keyApiVersions, name: "ApiVersions", min: 0, max: 5, answer: answerApiVersions},
+		{key: 19, name: "CreateTopics", min: 2, max: 7, answer: plain((*Listener).createTopics),
+			note: "Names that begin with \"__\" are reserved (INVALID_TOPIC_EXCEPTION)."},
+		{key: 20, name: "DeleteTopics", min: 1, max: 6, answer: plain((*Listener).deleteTopics)},
+		{key: 32, name: "DescribeConfigs", min: 1, max: 4, answer: plain((*Listener).describeConfigs),
+			note: "Topics and nodes."},
+		{key: 33, name: "AlterConfigs", min: 0, max: 2, answer: plain((*Listener).alterConfigs),
+			note: "Topics; a node's settings are its flags."},
+		{key: 37, name: "CreatePartitions", min: 0, max: 3, answer: plain((*Listener).createPartitions),
+			note: "The node places the new replicas: an assignment is refused. So is growing a compacted topic."},
+		{key: 44, name: "IncrementalAlterConfigs", min: 0, max: 1, answer: plain((*Listener).incrementalAlterConfigs),
+			note: "Topics; a node's settings are its flags."},
+		{key: 60, name: "DescribeCluster", min: 0, max: 2, answer: plain((*Listener).describeCluster)},
+		{key: 75, name: "DescribeTopicPartitions", min: 0, max: 0, answer: plain((*Listener).describeTopicPartitions)},
+	}
+}
+
+// find is the row of a key, nil if it is not spoken.
+func (k *Listener) find(key int16) *api {
+	i := sort.Search(len(k.apis), func(i int) bool { return k.apis[i].key >= key })
+	if i < len(k.apis) && k.apis[i].key == key {
+		return &k.apis[i]
+	}
+	return nil
+}
