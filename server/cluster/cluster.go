@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/chroniklog/chronik/raft/meta"
 	"github.com/chroniklog/chronik/raft/wire"
@@ -59,6 +60,7 @@ type Cluster struct {
 	ctx        context.Context //nolint:containedctx // ends with Close
 	stop       context.CancelFunc
 	wg         sync.WaitGroup
+	resting    atomic.Bool
 
 	mu       sync.Mutex
 	callers  map[callKey]*peer.Caller

@@ -23,7 +23,7 @@ func (c *Cluster) beat(ctx context.Context) {
 	t := time.NewTicker(beatEvery)
 	defer t.Stop()
 	for {
-		if epoch := c.o.Epoch(); epoch != 0 {
+		if epoch := c.o.Epoch(); epoch != 0 && !c.resting.Load() {
 			c.tell(ctx, controller.Heartbeat{
 				Broker: meta.NodeID(c.o.Node), Epoch: epoch, Healthy: c.o.Healthy(),
 			})
@@ -35,6 +35,10 @@ func (c *Cluster) beat(ctx context.Context) {
 		}
 	}
 }
+
+// Rest ends the heartbeats: the node is about to stop, and wants to be taken
+// for dead.
+func (c *Cluster) Rest() { c.resting.Store(true) }
 
 // tell sends one heartbeat, without waiting: a controller that does not answer
 // must not delay the next one, which may go to another.

@@ -5,7 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"time"
 
+	"github.com/chroniklog/chronik/raft/meta"
+	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/config"
 )
 
@@ -36,6 +40,7 @@ func Run(ctx context.Context, cfg config.Config, o Options) error {
 // cut and what is left is abandoned: that loses nothing that was acknowledged.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.ready.Store(false)
+	n.handOver(ctx)
 	n.broker.Drain()
 	var errs []error
 	note := func(what string, err error) {
@@ -45,14 +50,61 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	}
 	note("http", n.web.shutdown(ctx))
 	note("broker", n.broker.Close(ctx))
+	note("peers", n.peers.leave())
 	note("logs", n.store.Close(ctx))
 	note("metadata", n.raft.Close())
+	note("peer listener", n.peers.endpoint.Close())
 	note("traces", n.tracing.Shutdown(ctx))
 	if n.ops != nil {
 		note("ops", n.ops.shutdown(ctx)) // last: probes and scrapes see the end
 	}
 	note("data directory", n.dir.close())
 	return errors.Join(errs...)
+}
+
+// handOverTime bounds the wait for other nodes to take over.
+const handOverTime = 3 * time.Second
+
+// handOver gives leadership to other nodes before this one stops: partitions
+// go to in-sync replicas, the metadata group to another voter. What fails here
+// is what the cluster does by itself when this node is gone.
+func (n *Node) handOver(ctx context.Context) {
+	var others []server.NodeID
+	n.raft.View(func(img *meta.Image) {
+		for _, b := range img.Brokers() {
+			if b.ID != n.cfg.NodeID && b.Live() {
+				others = append(others, b.ID)
+			}
+		}
+	})
+	if len(others) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, handOverTime)
+	defer cancel()
+	n.peers.cluster.Rest()
+	for {
+		res, err := n.raft.Propose(ctx, &meta.FenceBroker{ID: n.cfg.NodeID, Epoch: n.broker.Epoch()})
+		if err != nil || res.Err() != nil {
+			n.log.Info("partitions were not handed over", "error", errors.Join(err, res.Err()))
+			break
+		}
+		if !res.More {
+			break
+		}
+	}
+	status := n.raft.Status()
+	if !status.Controller() {
+		return
+	}
+	for _, id := range others {
+		if slices.Contains(status.Voters, id) {
+			if err := n.raft.TransferController(ctx, id); err != nil {
+				n.log.Info("the controller was not handed over", "error", err)
+			}
+			return
+		}
+	}
 }
 
 // fail is told of what the node can't survive. Nothing is acknowledged from
@@ -84,11 +136,17 @@ func (n *Node) Abort(ctx context.Context) error {
 	if n.broker != nil {
 		errs = append(errs, n.broker.Close(ctx))
 	}
+	if n.peers != nil {
+		errs = append(errs, n.peers.leave())
+	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close(ctx))
 	}
 	if n.raft != nil {
 		errs = append(errs, n.raft.Close())
+	}
+	if n.peers != nil {
+		errs = append(errs, n.peers.endpoint.Close())
 	}
 	if n.tracing != nil {
 		errs = append(errs, n.tracing.Shutdown(ctx))

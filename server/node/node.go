@@ -32,6 +32,7 @@ import (
 
 	"github.com/chroniklog/chronik/raft"
 	"github.com/chroniklog/chronik/server"
+	"github.com/chroniklog/chronik/server/cluster"
 	"github.com/chroniklog/chronik/server/config"
 	"github.com/chroniklog/chronik/server/telemetry"
 	"github.com/chroniklog/chronik/storage/plog"
@@ -49,6 +50,8 @@ type Options struct {
 	// metadata can't be trusted any more. It must end the process without
 	// answering anything; a test may drop the node instead.
 	Fatal func(error)
+	// DialPeer connects to other nodes; nil: TCP. For tests of broken networks.
+	DialPeer func(ctx context.Context, addr string) (net.Conn, error)
 	// NoSync turns syncing off, for tests of the tests.
 	NoSync bool
 }
@@ -66,6 +69,8 @@ type Node struct {
 	store    *plog.Store
 	raft     *raft.Node
 	broker   *server.Broker
+	peers    *peers
+	joined   atomic.Pointer[cluster.Cluster]
 	web, ops *webServer
 	ready    atomic.Bool
 	fatal    atomic.Bool
@@ -133,7 +138,7 @@ func (n *Node) open(ctx context.Context) error {
 		Node: n.cfg.NodeID, Incarnation: incarnation, Directory: directory,
 		HTTP:  advertised(n.cfg.HTTPAdvertise, n.web.addr()),
 		Kafka: advertised(n.cfg.KafkaAdvertise, n.cfg.Kafka),
-		Peer:  advertised(n.cfg.PeerAdvertise, n.cfg.Peer),
+		Peer:  n.peerAddr(),
 		Now:   n.o.Now, Logger: n.log, Metrics: n.metrics, Tracer: n.tracing.Tracer(),
 		AutoCreate: n.cfg.AutoCreateTopics, Partitions: n.cfg.DefaultPartitions,
 		Replication: n.cfg.DefaultReplicationFactor, MinInsync: n.cfg.MinInsyncReplicas,
@@ -161,6 +166,10 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.enterCluster(ctx); err != nil {
 		return err
 	}
+	if err := n.join(); err != nil {
+		return err
+	}
+	n.peers.run(n.broker.Local())
 	return n.broker.Start(ctx, n.raft, n.store)
 }
 

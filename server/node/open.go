@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/chroniklog/chronik/api"
-	"github.com/chroniklog/chronik/raft"
 	"github.com/chroniklog/chronik/raft/meta"
 	"github.com/chroniklog/chronik/server/telemetry"
 	"github.com/chroniklog/chronik/storage/plog"
@@ -57,19 +56,6 @@ func (n *Node) openStore(ctx context.Context) error {
 	return nil
 }
 
-// openRaft opens the metadata log.
-func (n *Node) openRaft(ctx context.Context) (err error) {
-	n.raft, err = raft.Open(ctx, raft.Options{
-		Dir: path.Join(n.dir.path, raftDir), NodeID: n.cfg.NodeID, Logger: n.log.With("part", "raft"),
-		Addr: advertised(n.cfg.PeerAdvertise, n.cfg.Peer),
-		Now:  n.o.Now, OnApply: n.broker.Applied, Fatal: n.fail, FS: n.o.FS,
-	})
-	if err != nil {
-		return fmt.Errorf("open metadata: %w", err)
-	}
-	return nil
-}
-
 // enterCluster gives a new cluster its identity and binds the data directory
 // to it.
 func (n *Node) enterCluster(ctx context.Context) error {
@@ -111,6 +97,9 @@ func (n *Node) bind() error {
 	var err error
 	if n.web, err = bindWeb("http", n.cfg.HTTP, conns, n.log); err != nil {
 		return fmt.Errorf("--http: %w", err)
+	}
+	if err := n.bindPeers(); err != nil {
+		return err
 	}
 	if n.cfg.Ops == "" {
 		return nil
