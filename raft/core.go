@@ -108,6 +108,8 @@ func NewCore(cfg CoreConfig) (*Core, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load metadata: %w", err)
 	}
+	// What was applied was committed; commits alone are not written.
+	b.Hard.Commit = new(max(b.Hard.GetCommit(), b.Applied.Index))
 	if b.Hard.GetCommit() > cfg.Storage.LastIndex() {
 		return nil, fmt.Errorf("%w: commit %d is beyond the last entry %d", ErrCorrupt,
 			b.Hard.GetCommit(), cfg.Storage.LastIndex())

@@ -56,7 +56,7 @@ type Disk struct {
 
 // diskOptions say where the metadata is and what disk must remain free.
 type diskOptions struct {
-	FS      vfs.FS // nil: the machine's; for the fence, the stores use the machine's
+	FS      vfs.FS // nil: the machine's. The stores' own files are always there
 	Dir     string
 	RaftID  uint64 // the log's owner
 	Logger  *slog.Logger
@@ -166,7 +166,8 @@ func (d *Disk) openLog() error {
 
 func (d *Disk) openKV(name string, ballast int64) (*kv.DB, error) {
 	db, err := kv.Open(kv.Options{
-		Dir: filepath.FromSlash(path.Join(d.dir, name)), Logger: d.logger, MinFree: d.minFree, Ballast: ballast,
+		Dir: filepath.FromSlash(path.Join(d.dir, name)), Logger: d.logger, MinFree: d.minFree,
+		Ballast: ballast, FS: d.files,
 	})
 	return db, asCorrupt(err)
 }

@@ -44,8 +44,6 @@ func (d *Disk) Load() (Boot, error) {
 		return Boot{}, err
 	}
 	hard := proto.Clone(d.hard).(*pb.HardState)
-	// What was applied was committed; commits alone are not written.
-	hard.Commit = new(max(hard.GetCommit(), d.applied.Index))
 	return Boot{Hard: hard, Conf: proto.Clone(d.conf).(*pb.ConfState), Applied: d.applied, Image: image}, nil
 }
 

@@ -54,17 +54,13 @@ func encodeTopic(t *Topic) []byte {
 	return e.b
 }
 
-// decodeTopic leaves the partitions zero; their own keys fill them.
-func decodeTopic(d *decoder, id ID) *Topic {
+// decodeTopic reads a topic without its partitions, which have keys of their
+// own, and how many there must be.
+func decodeTopic(d *decoder, id ID) (*Topic, uint64) {
 	t := &Topic{ID: id, Name: d.str(), Configs: d.strMap()}
 	n := d.u64()
-	if n > 1<<20 {
-		d.fail("too many partitions")
-		n = 0
-	}
-	t.Partitions = make([]Partition, n)
 	t.RFExplicit, t.Internal, t.CreatedMs = d.bool(), d.bool(), d.i64()
-	return t
+	return t, n
 }
 
 func encodePartition(p *Partition) []byte {

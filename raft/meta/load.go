@@ -12,7 +12,7 @@ import (
 // The pairs may be reused after each yield. ErrVersion: a newer release wrote
 // one; ErrCorrupt: a key or value is malformed, or something is missing.
 func Load(pairs iter.Seq2[[]byte, []byte]) (*Image, error) {
-	l := loader{Image: NewImage(), parts: map[ID]map[int32]Partition{}}
+	l := loader{Image: NewImage(), parts: map[ID]map[int32]Partition{}, counts: map[ID]uint64{}}
 	for k, v := range pairs {
 		if err := l.pair(k, v); err != nil {
 			return nil, fmt.Errorf("key %q: %w", k, err)
@@ -26,7 +26,8 @@ func Load(pairs iter.Seq2[[]byte, []byte]) (*Image, error) {
 
 type loader struct {
 	*Image
-	parts map[ID]map[int32]Partition
+	parts  map[ID]map[int32]Partition
+	counts map[ID]uint64 // partitions that each topic must have
 }
 
 func (l *loader) pair(k, v []byte) error {
@@ -85,7 +86,7 @@ func (l *loader) fixed(class byte, k []byte, d *decoder) error {
 	}
 	switch class {
 	case keyTopic:
-		l.topics[ID(k)] = decodeTopic(d, ID(k))
+		l.topics[ID(k)], l.counts[ID(k)] = decodeTopic(d, ID(k))
 	case keyPartition:
 		id := ID(k[:16])
 		if l.parts[id] == nil {
@@ -114,9 +115,10 @@ func (l *loader) fixed(class byte, k []byte, d *decoder) error {
 func (l *loader) finish() error {
 	for id, t := range l.topics {
 		parts := l.parts[id]
-		if len(parts) != len(t.Partitions) {
-			return fmt.Errorf("%w: topic %q has %d of %d partitions", ErrCorrupt, t.Name, len(parts), len(t.Partitions))
+		if uint64(len(parts)) != l.counts[id] {
+			return fmt.Errorf("%w: topic %q has %d of %d partitions", ErrCorrupt, t.Name, len(parts), l.counts[id])
 		}
+		t.Partitions = make([]Partition, len(parts))
 		for n, p := range parts {
 			if n < 0 || int(n) >= len(t.Partitions) {
 				return fmt.Errorf("%w: topic %q has a partition %d of %d", ErrCorrupt, t.Name, n, len(t.Partitions))

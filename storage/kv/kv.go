@@ -39,6 +39,8 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+
+	"github.com/chroniklog/chronik/storage/vfs"
 )
 
 // Bounds of one transaction and of one value in bytes, and of one
@@ -82,6 +84,8 @@ type Options struct {
 	MinFree int64
 	// Ballast is the size of the ballast file; 0: none.
 	Ballast int64
+	// FS is where free space is asked for; nil: the machine's.
+	FS vfs.FS
 }
 
 // DB is an open store. It is safe for concurrent use; writes are made by one
@@ -101,6 +105,9 @@ func Open(o Options) (db *DB, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.FS == nil {
+		o.FS = vfs.OS()
+	}
 	// Badger panics on some kinds of damage.
 	defer func() {
 		if r := recover(); r != nil {
@@ -110,6 +117,9 @@ func Open(o Options) (db *DB, err error) {
 	s, err := newSpace(o)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", o.Dir, err)
+	}
+	if err := verifyTables(o.Dir); err != nil {
+		return nil, err
 	}
 	b, err := badger.Open(settings(o))
 	if err != nil {

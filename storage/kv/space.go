@@ -29,7 +29,7 @@ type space struct {
 }
 
 func newSpace(o Options) (*space, error) {
-	s := &space{fs: vfs.OS(), dir: filepath.ToSlash(o.Dir), minFree: o.MinFree, full: map[string]bool{}}
+	s := &space{fs: o.FS, dir: filepath.ToSlash(o.Dir), minFree: o.MinFree, full: map[string]bool{}}
 	if s.minFree == 0 {
 		s.minFree = defaultMinFree
 	}
