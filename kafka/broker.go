@@ -8,11 +8,10 @@ import (
 	"github.com/chroniklog/chronik/server/replica"
 )
 
-// Broker is what the listener stands on; *server.Broker is one. Its errors are
-// those that errors.go maps.
+// Broker is the cluster as the listener needs it; *server.Broker is one. Its
+// errors are those that errors.go maps.
 type Broker interface {
 	topicBroker
-	logBroker
 	Cluster() server.ClusterInfo
 	AllocateProducerID(ctx context.Context) (id int64, epoch int16, err error)
 	// Draining is closed when the node begins to shut down.
@@ -35,16 +34,21 @@ type topicBroker interface {
 	PartitionState(topic string, p int32) (server.PartitionInfo, error)
 }
 
-// logBroker is the part that knows records.
-type logBroker interface {
+// Logs are the partitions that this node leads; *server.LedLogs are. For
+// others they answer ErrNotLeader or ErrNoLeader of package server.
+type Logs interface {
 	BeginBatch(ctx context.Context, topic string, p int32, r partition.BatchAppend) (*replica.Pending, error)
 	Read(ctx context.Context, req server.ReadRequest) (server.ReadResult, error)
-	Offsets(ctx context.Context, topic string, p int32) (partition.Offsets, error)
-	OffsetForTime(ctx context.Context, topic string, p int32, ts int64) (offset, timestamp int64, ok bool, err error)
-	MaxTimestamp(ctx context.Context, topic string, p int32) (offset, timestamp int64, ok bool, err error)
+	Offsets(topic string, p int32) (partition.Offsets, error)
+	OffsetForTime(topic string, p int32, ts int64) (offset, timestamp int64, ok bool, err error)
+	MaxTimestamp(topic string, p int32) (offset, timestamp int64, ok bool, err error)
 	LeaderEpochEnd(topic string, p, epoch int32) (partition.EpochEnd, error)
+	// Subscribe signals ch when a partition changes, until cancel.
 	Subscribe(topic string, p int32, ch chan<- struct{}) (cancel func(), err error)
 	Trim(ctx context.Context, topic string, p int32, before int64) (logStart int64, err error)
 }
 
-var _ Broker = (*server.Broker)(nil)
+var (
+	_ Broker = (*server.Broker)(nil)
+	_ Logs   = (*server.LedLogs)(nil)
+)

@@ -1,7 +1,7 @@
 // Package kafka speaks the Kafka protocol over a server.Broker: unmodified
 // Kafka clients read and write the same logs as the HTTP API.
 //
-//	k := kafka.New(kafka.Options{Broker: broker, Logger: log, Registry: registry})
+//	k := kafka.New(kafka.Options{Broker: broker, Logs: broker.LedLogs(), Logger: log})
 //	err := k.Serve(listener)     // until Shutdown or Close
 //
 // # What is spoken

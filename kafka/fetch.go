@@ -107,7 +107,7 @@ func (f *fetch) run(ctx context.Context) error {
 		if err != nil {
 			continue // the next gather says so
 		}
-		if cancel, err := f.k.broker.Subscribe(name, p.index, wake); err == nil {
+		if cancel, err := f.k.logs.Subscribe(name, p.index, wake); err == nil {
 			defer cancel()
 		}
 	}
@@ -207,10 +207,10 @@ func (f *fetch) read(ctx context.Context, p *fetchPart, r *fetched, left int) {
 		r.leader = f.k.leaderFor(name, p.index, r.code)
 		return
 	case r.diverging != nil || left <= 0:
-		r.offsets, err = f.k.broker.Offsets(ctx, name, p.index)
+		r.offsets, err = f.k.logs.Offsets(name, p.index)
 	default:
 		var found server.ReadResult
-		found, err = f.k.broker.Read(ctx, server.ReadRequest{
+		found, err = f.k.logs.Read(ctx, server.ReadRequest{
 			Topic: name, Partition: p.index, Offset: p.offset, Isolation: f.isolation,
 			MaxBytes: min(left, int(max(p.maxBytes, 1))),
 		})
@@ -249,7 +249,7 @@ func (k *Listener) judgeEpoch(topic string, p, known int32) int16 {
 // diverging tells where a reader's past parts from the log: its last record's
 // epoch ended before its position (KIP-595).
 func (k *Listener) diverging(topic string, p *fetchPart) (*partition.EpochEnd, int16) {
-	end, err := k.broker.LeaderEpochEnd(topic, p.index, p.lastEpoch)
+	end, err := k.logs.LeaderEpochEnd(topic, p.index, p.lastEpoch)
 	switch {
 	case err != nil:
 		return nil, codeOf(err)

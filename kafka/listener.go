@@ -13,9 +13,10 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Options make a Listener. Broker is required.
+// Options make a Listener. Broker and Logs are required.
 type Options struct {
 	Broker   Broker
+	Logs     Logs
 	Logger   *slog.Logger          // nil: discards
 	Registry prometheus.Registerer // nil: counts for nobody
 	Limits   Limits
@@ -83,6 +84,7 @@ var ErrClosed = errors.New("kafka listener is closed")
 // Listener serves Kafka clients.
 type Listener struct {
 	broker   Broker
+	logs     Logs
 	log      *slog.Logger
 	limits   Limits
 	settings []Setting
@@ -107,7 +109,7 @@ func New(o Options) *Listener {
 	}
 	lim := o.Limits.withDefaults()
 	k := &Listener{
-		broker: o.Broker, log: o.Logger, limits: lim, settings: o.Settings, apis: table(),
+		broker: o.Broker, logs: o.Logs, log: o.Logger, limits: lim, settings: o.Settings, apis: table(),
 		metrics:  newMetrics(o.Registry),
 		requests: semaphore.NewWeighted(lim.InFlightBytes), answers: semaphore.NewWeighted(lim.InFlightBytes),
 		sessions: newSessions(lim.FetchSessions), conns: map[*conn]struct{}{},

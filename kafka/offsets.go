@@ -103,7 +103,7 @@ func (k *Listener) seek(ctx context.Context, topic string, want *kmsg.ListOffset
 	isolation partition.Isolation,
 ) (position, error) {
 	p := want.Partition
-	offsets, err := k.broker.Offsets(ctx, topic, p)
+	offsets, err := k.logs.Offsets(topic, p)
 	if err != nil {
 		return position{}, err
 	}
@@ -123,9 +123,9 @@ func (k *Listener) seek(ctx context.Context, topic string, want *kmsg.ListOffset
 	case timeLatestTiered, timePendingUpload:
 		return at, nil
 	case timeMax:
-		at.offset, at.timestamp, ok, err = k.broker.MaxTimestamp(ctx, topic, p)
+		at.offset, at.timestamp, ok, err = k.logs.MaxTimestamp(topic, p)
 	default:
-		at.offset, at.timestamp, ok, err = k.broker.OffsetForTime(ctx, topic, p, want.Timestamp)
+		at.offset, at.timestamp, ok, err = k.logs.OffsetForTime(topic, p, want.Timestamp)
 	}
 	if err != nil || !ok {
 		return nowhere(), err
@@ -137,7 +137,7 @@ func (k *Listener) seek(ctx context.Context, topic string, want *kmsg.ListOffset
 // epochAt is the leader epoch that the record at an offset was appended in,
 // -1 if there is none yet.
 func (k *Listener) epochAt(ctx context.Context, topic string, p int32, offset int64) int32 {
-	found, err := k.broker.Read(ctx, server.ReadRequest{Topic: topic, Partition: p, Offset: offset, MaxBytes: 1})
+	found, err := k.logs.Read(ctx, server.ReadRequest{Topic: topic, Partition: p, Offset: offset, MaxBytes: 1})
 	if err != nil || len(found.Batches) == 0 {
 		return -1
 	}
@@ -160,7 +160,7 @@ func (k *Listener) offsetForLeaderEpoch(_ context.Context, req *kmsg.OffsetForLe
 			p.Partition, p.LeaderEpoch, p.EndOffset = want.Partition, -1, -1
 			p.ErrorCode = k.judgeEpoch(t.Topic, want.Partition, want.CurrentLeaderEpoch)
 			if p.ErrorCode == codeNone {
-				end, err := k.broker.LeaderEpochEnd(t.Topic, want.Partition, want.LeaderEpoch)
+				end, err := k.logs.LeaderEpochEnd(t.Topic, want.Partition, want.LeaderEpoch)
 				if p.ErrorCode = codeOf(err); err == nil {
 					p.LeaderEpoch, p.EndOffset = end.Epoch, end.End
 				}
@@ -185,7 +185,7 @@ func (k *Listener) deleteRecords(ctx context.Context, req *kmsg.DeleteRecordsReq
 			p.Partition, p.LowWatermark = want.Partition, -1
 			if want.Offset < partition.NoOffset {
 				p.ErrorCode = codeOffsetOutOfRange
-			} else if start, err := k.broker.Trim(ctx, t.Topic, want.Partition, want.Offset); err != nil {
+			} else if start, err := k.logs.Trim(ctx, t.Topic, want.Partition, want.Offset); err != nil {
 				p.ErrorCode = codeOf(err)
 			} else {
 				p.LowWatermark = start

@@ -192,7 +192,7 @@ func (a *appender) begin(topic string, index int32, records []byte) (*replica.Pe
 		batch = append(make([]byte, 0, len(records)), records...)
 	}
 	for {
-		pending, err := a.c.k.broker.BeginBatch(a.c.ctx, topic, index, partition.BatchAppend{
+		pending, err := a.c.k.logs.BeginBatch(a.c.ctx, topic, index, partition.BatchAppend{
 			Batch: batch, Header: h, Acks: a.p.acks, Cond: partition.NoConditions,
 		})
 		if err == nil || !errors.Is(err, partition.ErrThrottled) || !a.pause(err) {

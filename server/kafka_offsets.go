@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/chroniklog/chronik/server/partition"
@@ -12,14 +11,14 @@ import (
 // LeaderEpochEnd tells where a leader epoch of a partition ended, for
 // consumers that look whether their position survived a change of leader
 // (KIP-320). Epoch -1: the partition has not had that epoch yet.
-func (b *Broker) LeaderEpochEnd(topic string, p, epoch int32) (partition.EpochEnd, error) {
-	e, rep, err := b.open(topic, p)
+func (l *LedLogs) LeaderEpochEnd(topic string, p, epoch int32) (partition.EpochEnd, error) {
+	e, rep, err := l.b.open(topic, p)
 	if err != nil {
 		return partition.EpochEnd{}, err
 	}
 	end, err := rep.LeaderEpochEnd(epoch)
 	if err != nil {
-		return partition.EpochEnd{}, b.explain(e, p, fmt.Errorf("epoch end of %s/%d: %w", topic, p, err))
+		return partition.EpochEnd{}, l.b.explain(e, p, fmt.Errorf("epoch end of %s/%d: %w", topic, p, err))
 	}
 	return end, nil
 }
@@ -29,14 +28,14 @@ func (b *Broker) LeaderEpochEnd(topic string, p, epoch int32) (partition.EpochEn
 // false if there is none. It searches with the time index: each probe tells a
 // record at or after a time, and the largest time that still has one is the
 // answer.
-func (b *Broker) MaxTimestamp(ctx context.Context, topic string, p int32) (offset, timestamp int64, ok bool, err error) {
-	offset, timestamp, ok, err = b.OffsetForTime(ctx, topic, p, 0)
+func (l *LedLogs) MaxTimestamp(topic string, p int32) (offset, timestamp int64, ok bool, err error) {
+	offset, timestamp, ok, err = l.OffsetForTime(topic, p, 0)
 	if err != nil || !ok {
 		return 0, 0, false, err
 	}
 	// probe moves up to a record at or after ts, if there is one.
 	probe := func(ts int64) bool {
-		o, t, found, probeErr := b.OffsetForTime(ctx, topic, p, ts)
+		o, t, found, probeErr := l.OffsetForTime(topic, p, ts)
 		if probeErr != nil || !found {
 			err = probeErr
 			return false
