@@ -45,7 +45,9 @@ type Options struct {
 	Version string
 	Logger  *slog.Logger
 	Now     func() time.Time
-	FS      vfs.FS
+	// FS is under the data directory, but for the metadata log, which is always
+	// on the machine's.
+	FS vfs.FS
 	// Fatal is called, once, when the node can't go on: its disk or its
 	// metadata can't be trusted any more. It must end the process without
 	// answering anything; a test may drop the node instead.

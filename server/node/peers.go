@@ -59,7 +59,7 @@ func (n *Node) openRaft(ctx context.Context) error {
 	n.raft, err = raft.Open(ctx, raft.Options{
 		Dir: path.Join(n.dir.path, raftDir), NodeID: n.cfg.NodeID, Logger: logger, Addr: n.peerAddr(),
 		Peers: static, Join: n.cfg.Join, Transport: transport,
-		Now: n.o.Now, OnApply: n.applied, Fatal: n.fail, FS: n.o.FS,
+		Now: n.o.Now, OnApply: n.applied, Fatal: n.fail,
 	})
 	if err != nil {
 		return fmt.Errorf("open metadata: %w", err)

@@ -5,6 +5,7 @@
 //	resp, err := n.Client.Post(n.URL+"/v1/topics", "application/json", body)
 //	n.Restart()                  // in good order; n.URL changes
 //	n.Kill(); n.Restart()        // as after SIGKILL
+//	n.PowerLoss(seed)            // with WithFS(vfs.NewMem()): unsynced bytes are lost or torn
 //
 // Every exchange of Client is held against openapi.yaml, requests and
 // responses; the test fails where one breaks it. A request that is meant to be
@@ -52,6 +53,7 @@ type options struct {
 	now       func() time.Time
 	fs        vfs.FS
 	log       io.Writer
+	fatal     func(error)
 	unchecked bool
 	noSync    bool
 }
@@ -69,6 +71,10 @@ func WithFS(fs vfs.FS) Option { return func(o *options) { o.fs = fs } }
 
 // WithLog writes the node's log there instead of to the test's.
 func WithLog(w io.Writer) Option { return func(o *options) { o.log = w } }
+
+// WithFatal is told of an error that the node can't survive, which fails the
+// test otherwise.
+func WithFatal(fatal func(error)) Option { return func(o *options) { o.fatal = fatal } }
 
 // Unchecked turns the check against openapi.yaml off, for load.
 func Unchecked() Option { return func(o *options) { o.unchecked = true } }
@@ -96,9 +102,15 @@ func Start(t testing.TB, opts ...Option) *Node {
 
 func (n *Node) start() {
 	n.t.Helper()
+	if err := n.tryStart(); err != nil {
+		n.t.Fatalf("start node: %v", err)
+	}
+}
+
+func (n *Node) tryStart() error {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(n.o.cfg.LogLevel)); err != nil {
-		n.t.Fatal(err)
+		return err
 	}
 	n.killed.Store(false)
 	n.fs = newMortalFS(n.o.fs)
@@ -107,14 +119,10 @@ func (n *Node) start() {
 	started, err := node.Start(ctx, n.o.cfg, node.Options{
 		Version: "test", Now: n.o.now, FS: n.fs, NoSync: n.o.noSync,
 		Logger: slog.New(slog.NewTextHandler(n.o.log, &slog.HandlerOptions{Level: level})),
-		Fatal: func(err error) {
-			if !n.killed.Load() {
-				n.t.Errorf("the node failed: %v", err)
-			}
-		},
+		Fatal:  n.fatal,
 	})
 	if err != nil {
-		n.t.Fatalf("start node: %v", err)
+		return err
 	}
 	n.transport = &http.Transport{MaxIdleConnsPerHost: 128}
 	n.node, n.URL, n.Broker = started, started.URL(), started.Broker()
@@ -122,6 +130,31 @@ func (n *Node) start() {
 	if !n.o.unchecked {
 		n.Client.Transport = newContract(n.t, n.transport)
 	}
+	return nil
+}
+
+func (n *Node) fatal(err error) {
+	switch {
+	case n.killed.Load(): // its disk is gone
+	case n.o.fatal != nil:
+		n.o.fatal(err)
+	default:
+		n.t.Errorf("the node failed: %v", err)
+	}
+}
+
+// PowerLoss kills the node, takes from its logs' disk what was not synced, in
+// the way that seed chooses, and starts it again. The file system must be a
+// *vfs.Mem. The metadata log is on a real disk and loses nothing.
+func (n *Node) PowerLoss(seed uint64) {
+	n.t.Helper()
+	disk, ok := n.o.fs.(*vfs.Mem)
+	if !ok {
+		n.t.Fatal("PowerLoss needs WithFS(vfs.NewMem())")
+	}
+	n.Kill()
+	n.o.fs = disk.Crash(seed)
+	n.start()
 }
 
 // Node is the node itself.

@@ -1,9 +1,7 @@
 package servertest
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,7 +16,6 @@ import (
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/config"
 	"github.com/chroniklog/chronik/server/node"
-	"github.com/chroniklog/chronik/server/partition"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -136,72 +133,6 @@ func TestRestart(t *testing.T) {
 				t.Errorf("leader epoch %d did not grow from %d", after.LeaderEpoch, before.LeaderEpoch)
 			}
 		})
-	}
-}
-
-// Concurrent producers, a kill in their midst: nothing that was acknowledged
-// is lost, nothing is there twice.
-func TestKillUnderLoad(t *testing.T) {
-	n := Start(t, Unchecked())
-	create(t, n, `{"name":"t","partitions":2}`)
-	type place struct {
-		p int32
-		o int64
-	}
-	var mu sync.Mutex
-	acked := map[place]string{}
-	for round := range 3 {
-		var wg sync.WaitGroup
-		ctx, cancel := context.WithCancel(t.Context())
-		for w := range 8 {
-			wg.Go(func() {
-				for i := 0; ctx.Err() == nil; i++ {
-					value := fmt.Sprintf("r%d-w%d-%d", round, w, i)
-					p := int32(i % 2)
-					pending, err := n.Broker.BeginRecord(ctx, "t", p, partition.RecordAppend{
-						Value: []byte(value), Timestamp: -1, Acks: partition.AcksAll, Cond: partition.NoConditions,
-					})
-					if err != nil {
-						return
-					}
-					res, err := pending.Wait(ctx)
-					if err != nil {
-						return
-					}
-					mu.Lock()
-					acked[place{p, res.Offset}] = value
-					mu.Unlock()
-				}
-			})
-		}
-		time.Sleep(50 * time.Millisecond) // the load's duration
-		n.Kill()
-		cancel()
-		wg.Wait()
-		n.Restart()
-	}
-	seen := map[string]bool{}
-	for p := range int32(2) {
-		for offset := int64(0); ; {
-			page := read(t, n, "t", p, fmt.Sprintf("offset=%d&limit=1000", offset))
-			if len(page.Records) == 0 {
-				break
-			}
-			for _, r := range page.Records {
-				if r.Offset != offset || seen[r.Value] {
-					t.Fatalf("partition %d: offset %d, want %d; %q", p, r.Offset, offset, r.Value)
-				}
-				if want, ok := acked[place{p, offset}]; ok && want != r.Value {
-					t.Fatalf("partition %d offset %d: %q, acknowledged was %q", p, offset, r.Value, want)
-				}
-				delete(acked, place{p, offset})
-				seen[r.Value] = true
-				offset++
-			}
-		}
-	}
-	if len(acked) > 0 || len(seen) < 100 {
-		t.Errorf("%d acknowledged records are lost, %d are there: %v", len(acked), len(seen), acked)
 	}
 }
 
