@@ -153,8 +153,9 @@ func settings(o Options) badger.Options {
 
 // Batch is a transaction to be. The zero value is empty and ready.
 type Batch struct {
-	ops  []op
-	size int
+	ops     []op
+	size    int
+	longest int // value
 }
 
 type op struct {
@@ -171,6 +172,7 @@ func (b *Batch) Put(key, value []byte) {
 	}
 	b.ops = append(b.ops, op{key, value})
 	b.size += len(key) + len(value) + overhead
+	b.longest = max(b.longest, len(value))
 }
 
 // Delete removes a key, if it is there.
@@ -195,8 +197,9 @@ func (d *DB) Write(b *Batch) error {
 	if b.Len() == 0 {
 		return nil
 	}
-	if b.Len() > MaxBatchKeys || b.size > MaxBatch {
-		return fmt.Errorf("write %s: %w: %d keys, %d bytes", d.dir, ErrTooLarge, b.Len(), b.size)
+	if b.Len() > MaxBatchKeys || b.size > MaxBatch || b.longest > MaxValue {
+		return fmt.Errorf("write %s: %w: %d keys, %d bytes, values of up to %d", d.dir, ErrTooLarge,
+			b.Len(), b.size, b.longest)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
