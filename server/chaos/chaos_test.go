@@ -7,19 +7,49 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if built.dir != "" {
+			_ = os.RemoveAll(built.dir) // a temporary directory: the system cleans up too
+		}
+		os.Exit(code)
+	}))
+}
 
-// TestKill kills the node again and again while clients write and read.
-func TestKill(t *testing.T) {
+// built is the binary under test, made by the first test that wants it.
+var built struct {
+	once sync.Once
+	dir  string
+	bin  string
+	err  error
+}
+
+func binary(t *testing.T) string {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("builds and runs the binary")
 	}
+	built.once.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "chronik-chaos-"); built.err == nil {
+			built.bin, built.err = Build(built.dir)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return built.bin
+}
+
+// TestKill kills the node again and again while clients write and read.
+func TestKill(t *testing.T) {
+	bin, dir := binary(t), t.TempDir()
 	duration := 6 * time.Second
 	if s := os.Getenv("CHRONIK_CHAOS"); s != "" {
 		d, err := time.ParseDuration(s)
@@ -31,7 +61,6 @@ func TestKill(t *testing.T) {
 	seed := seedFromEnv(t)
 	t.Logf("CHRONIK_CHAOS_SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	bin, dir := Build(t), t.TempDir()
 	ctx := t.Context()
 
 	load := NewLoad("t", 3, 12)

@@ -27,7 +27,7 @@ func TestRootFullDisk(t *testing.T) {
 	if os.Getenv("CHRONIK_TEST_ROOT") == "" || os.Getuid() != 0 {
 		t.Skip("needs root and CHRONIK_TEST_ROOT=1: make test-root")
 	}
-	bin := Build(t)
+	bin := binary(t)
 	for _, kind := range []string{"tmpfs", "ext4"} {
 		t.Run(kind, func(t *testing.T) {
 			disk := mount(t, kind)

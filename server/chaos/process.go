@@ -27,19 +27,17 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 )
 
-// Build compiles the chronik binary into a directory of the test.
-func Build(t testing.TB) string {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "chronik")
+// Build compiles the chronik binary into dir and returns its name.
+func Build(dir string) (string, error) {
+	bin := filepath.Join(dir, "chronik")
 	out, err := exec.Command("go", "build", "-o", bin, "github.com/chroniklog/chronik/server/chronik").CombinedOutput()
 	if err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	return bin
+	return bin, nil
 }
 
 // Process is one running node.
