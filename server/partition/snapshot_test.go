@@ -94,3 +94,20 @@ func FuzzParseIdempotency(f *testing.F) {
 		}
 	})
 }
+
+// TestIdempotencyQueueMayHoldAKeyTwice: the clock was set back between two
+// uses of a key; forgetting the older use keeps the newer.
+func TestIdempotencyQueueMayHoldAKeyTwice(t *testing.T) {
+	x := newIdempotency(3, 1_000)
+	x.put(idemEntry{key: "a", offset: 1, at: 5_000})
+	x.put(idemEntry{key: "a", offset: 2, at: 1_500})
+	x.put(idemEntry{key: "b", offset: 3, at: 1_501})
+	x.put(idemEntry{key: "c", offset: 4, at: 1_502}) // too many: the first goes
+	if e := x.get(1_600, "a"); e == nil || e.offset != 2 {
+		t.Errorf("a: %+v", e)
+	}
+	x.put(idemEntry{key: "d", offset: 5, at: 1_503})
+	if e := x.get(1_600, "a"); e != nil {
+		t.Errorf("a: %+v", e)
+	}
+}

@@ -280,3 +280,24 @@ func TestIndexGoesWithThePolicy(t *testing.T) {
 		t.Errorf("compacted again: %d %v", at, err)
 	}
 }
+
+// TestFirstLookUpWaitsForTheWatermark: what the index finds in the log is
+// taken as committed, so it has to be.
+func TestFirstLookUpWaitsForTheWatermark(t *testing.T) {
+	b := lead(t, compacted(0))
+	v := "v"
+	b.put(kv("k", &v))
+	b.begin(kv("k", &v)) // staged
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := b.r.findKey(context.Background(), []byte("k")); err != nil { // builds the index
+		t.Fatal(err)
+	}
+	if at, _, err := b.r.Key(ctx, []byte("k")); !errors.Is(err, partition.ErrOffsetNotAvailable) {
+		t.Errorf("key: offset %d, %v", at, err)
+	}
+	b.log.cycle()
+	if at, _, err := b.r.Key(ctx, []byte("k")); err != nil || at != 1 {
+		t.Errorf("key: offset %d, %v", at, err)
+	}
+}

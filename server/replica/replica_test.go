@@ -246,6 +246,31 @@ func TestAcks(t *testing.T) {
 	}
 }
 
+// TestSyncAnswersWhatItHeldOnly: two batches are in the log, the cycle synced
+// the first.
+func TestSyncAnswersWhatItHeldOnly(t *testing.T) {
+	b := lead(t, nil)
+	a := batch(t, 1, nil)
+	a.Acks = partition.AcksLeader
+	first, err := b.r.BeginBatch(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := b.log.seal()
+	a = batch(t, 1, nil)
+	a.Acks = partition.AcksLeader
+	second, err := b.r.BeginBatch(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.log.sync(end)
+	if !ready(first) || ready(second) {
+		t.Fatalf("first answered: %v, second: %v", ready(first), ready(second))
+	}
+	b.log.cycle()
+	b.wait(second)
+}
+
 func TestBatchesKeepTheirOrderAmongRecords(t *testing.T) {
 	b := lead(t, nil)
 	p1 := b.begin(rec("a"))

@@ -224,3 +224,55 @@ func TestDamagedSnapshotStopsTheOpen(t *testing.T) {
 		t.Errorf("open: %v", err)
 	}
 }
+
+func TestSnapshotEndsWhereABatchEnds(t *testing.T) {
+	b := lead(t, nil)
+	b.begin(idem("a", 1))
+	b.log.seal()
+	b.begin(idem("b", 1)) // the batch is open when the snapshot is taken
+	done := make(chan error)
+	go func() { done <- b.r.snapshot(context.Background()) }()
+	for b.log.EndOffset() < 2 { // sealed by the snapshot, not by a cycle
+		time.Sleep(time.Millisecond)
+	}
+	b.begin(idem("c", 1))
+	b.log.cycle()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if len(b.log.states) != 1 || b.log.states[0].offset != 2 || b.log.batches[1].h.NextOffset() != 2 {
+		t.Errorf("states %+v, batches %+v", b.log.states, b.log.batches)
+	}
+}
+
+// TestSnapshotOfACutLogIsDropped: a follower's snapshot waits for the
+// watermark; what it holds is cut off; the watermark then passes its offset.
+func TestSnapshotOfACutLogIsDropped(t *testing.T) {
+	b := openBench(t, &fakeLog{}, nil)
+	b.r.BecomeFollower(1, 2)
+	ctx := context.Background()
+	if err := b.r.Follow(ctx, 1, partition.FetchAnswer{}, batch(t, 2, nil).Batch); err != nil {
+		t.Fatal(err)
+	}
+	b.log.cycle()
+	done := make(chan error)
+	go func() { done <- b.r.snapshot(ctx) }()
+	for waits := false; !waits; time.Sleep(time.Millisecond) {
+		b.r.mu.Lock()
+		waits = len(b.r.gates.q) > 0
+		b.r.mu.Unlock()
+	}
+	if err := b.r.Diverged(ctx, 1, partition.EpochEnd{Epoch: -1, End: 0}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.r.Follow(ctx, 1, partition.FetchAnswer{}, batch(t, 2, nil).Batch); err != nil {
+		t.Fatal(err)
+	}
+	b.log.cycle()
+	if err := b.r.Follow(ctx, 1, partition.FetchAnswer{HighWatermark: 2}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; !errors.Is(err, partition.ErrNotLeader) || len(b.log.states) != 0 {
+		t.Errorf("%v; %d snapshots", err, len(b.log.states))
+	}
+}
