@@ -63,7 +63,10 @@ func TestKeysMatchTheModel(t *testing.T) {
 				if errors.Is(err, partition.ErrThrottled) {
 					continue
 				}
-				b.checkKey(rt, key, settled, at, live, err)
+				if err != nil {
+					rt.Fatalf("key %s: %v", key, err)
+				}
+				checkKey(rt, settled, key, at, live)
 			default:
 				b.write(rt, key, staged)
 			}
@@ -86,10 +89,7 @@ func canceled() context.Context {
 	return ctx
 }
 
-func (b *bench) checkKey(rt *rapid.T, key string, settled map[string]int64, at int64, live bool, err error) {
-	if err != nil {
-		rt.Fatalf("key %s: %v", key, err)
-	}
+func checkKey(rt *rapid.T, settled map[string]int64, key string, at int64, live bool) {
 	want, ok := settled[key]
 	switch {
 	case ok && want >= 0 && (at != want || !live),
