@@ -234,6 +234,11 @@ func (p natsPlan) consume(ctx context.Context, js jetstream.JetStream) (loadResu
 	if err != nil {
 		return loadResult{}, err
 	}
+	stream, err := js.Stream(ctx, "bench")
+	if err != nil {
+		return loadResult{}, err
+	}
+	count := min(p.count, int(stream.CachedInfo().State.Msgs))
 	begin := time.Now()
 	messages, err := consumer.Messages(jetstream.PullMaxMessages(5000))
 	if err != nil {
@@ -241,8 +246,8 @@ func (p natsPlan) consume(ctx context.Context, js jetstream.JetStream) (loadResu
 	}
 	defer messages.Stop()
 	n := 0
-	for ; n < p.count && time.Since(begin) < p.duration; n++ {
-		if _, err := messages.Next(); err != nil {
+	for ; n < count && time.Since(begin) < p.duration; n++ {
+		if _, err := messages.Next(jetstream.NextMaxWait(5 * time.Second)); err != nil {
 			return loadResult{}, err
 		}
 	}

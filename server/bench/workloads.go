@@ -48,16 +48,14 @@ func (b *bench) disk(context.Context, servers) error {
 func (b *bench) load(ctx context.Context, metric string, p *process, plan loadPlan) error {
 	plan.Address, plan.Warmup, plan.Duration = p.address, b.warmup, b.length
 	var r loadResult
-	cpu, from := processCPU(p.pid()), time.Now()
+	cpu := processCPU(p.pid())
 	if err := child(ctx, &r, plan.args()...); err != nil {
 		return fmt.Errorf("%s: %w: %s", metric, err, tail(p.log.Name()))
 	}
 	if r.Errors > 0 || r.Requests == 0 {
 		return fmt.Errorf("%s: %d of %d requests failed: %s", metric, r.Errors, r.Errors+r.Requests, r.First)
 	}
-	// The server's CPU is of warm-up and measurement; so many requests that took.
-	perRequest := (processCPU(p.pid()) - cpu) / (r.rate() * time.Since(from).Seconds())
-	b.note(metric, r, perRequest)
+	b.note(metric, r, processCPU(p.pid())-cpu)
 	return nil
 }
 
@@ -65,19 +63,23 @@ func (b *bench) load(ctx context.Context, metric string, p *process, plan loadPl
 func (b *bench) natsLoad(ctx context.Context, metric string, p *process, plan natsPlan) error {
 	plan.url, plan.warmup, plan.duration = "nats://"+p.address, b.warmup, b.length
 	var r loadResult
-	cpu, from := processCPU(p.pid()), time.Now()
+	cpu := processCPU(p.pid())
 	if err := child(ctx, &r, plan.args()...); err != nil {
 		return fmt.Errorf("%s: %w", metric, err)
 	}
-	b.note(metric, r, (processCPU(p.pid())-cpu)/(r.rate()*time.Since(from).Seconds()))
+	b.note(metric, r, processCPU(p.pid())-cpu)
 	return nil
 }
 
-func (b *bench) note(metric string, r loadResult, cpuPerRequest float64) {
+// note keeps what a generator measured. The server's CPU seconds are of warm-up
+// and measurement together.
+func (b *bench) note(metric string, r loadResult, cpu float64) {
 	b.add(metric+" /s", r.rate())
 	b.add(metric+" p50", float64(r.P50))
 	b.add(metric+" p99", float64(r.P99))
-	b.add(metric+" cpu", cpuPerRequest)
+	if r.Requests > 0 {
+		b.add(metric+" cpu", cpu/(r.rate()*(b.warmup+b.length).Seconds()))
+	}
 }
 
 func (b *bench) w1(ctx context.Context, s servers) error {

@@ -21,7 +21,7 @@ import (
 func withNode(t *testing.T) string {
 	t.Helper()
 	cfg := config.Default()
-	cfg.DataDir, cfg.HTTP = t.TempDir(), "127.0.0.1:0"
+	cfg.DataDir, cfg.HTTP, cfg.Peer, cfg.Kafka = t.TempDir(), "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	n, err := node.Start(t.Context(), cfg, node.Options{Version: "test"})
 	if err != nil {
 		t.Fatal(err)

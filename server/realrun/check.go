@@ -37,11 +37,13 @@ func (r *realrun) check(ctx context.Context, l *log, d depth) error {
 		return nil
 	}
 	forms := []struct {
-		name string
-		read func(context.Context, *log) error
+		name   string
+		read   func(context.Context, *log) error
+		stride int // of how many records one is read
 	}{
-		{"chronik consume", r.checkConsume}, {"chronik consume --exact", r.checkExact},
-		{"JSON", r.checkJSON}, {"NDJSON", r.checkNDJSON}, {"format=value", r.checkValues}, {"one by one", r.checkSingle},
+		{"chronik consume", r.checkConsume, 1}, {"chronik consume --exact", r.checkExact, 1},
+		{"JSON", r.checkJSON, 1}, {"NDJSON", r.checkNDJSON, 1}, {"format=value", r.checkValues, 1},
+		{"one by one", r.checkSingle, r.stride(l)},
 	}
 	if d == quick {
 		forms = forms[:1]
@@ -51,8 +53,8 @@ func (r *realrun) check(ctx context.Context, l *log, d depth) error {
 		if err := f.read(ctx, l); err != nil {
 			return fmt.Errorf("%s/%d as %s: %w", l.topic, l.partition, f.name, err)
 		}
-		r.report.step(fmt.Sprintf("%s/%d read: %s", l.topic, l.partition, f.name), len(l.values), l.bytes(),
-			time.Since(began))
+		r.report.step(fmt.Sprintf("%s/%d read: %s", l.topic, l.partition, f.name), len(l.values)/f.stride,
+			l.bytes()/int64(f.stride), time.Since(began))
 	}
 	return nil
 }
@@ -103,6 +105,10 @@ type readable struct {
 	KeyEncoding string  `json:"key_encoding"`
 	Value       *string `json:"value"`
 	Encoding    string  `json:"encoding"`
+	// A stream's lines that are no records.
+	Heartbeat json.RawMessage `json:"heartbeat"`
+	End       json.RawMessage `json:"end"`
+	Error     json.RawMessage `json:"error"`
 }
 
 func (l *log) same(rec readable, i int) error {
@@ -187,24 +193,38 @@ func (r *realrun) checkNDJSON(ctx context.Context, l *log) error {
 			return err
 		}
 		from := offset
-		for dec := json.NewDecoder(resp.Body); ; offset++ {
-			var rec readable
-			if err = dec.Decode(&rec); err != nil {
-				break
-			}
-			if err = l.same(rec, offset); err != nil {
-				break
-			}
-		}
+		n, err := l.sameLines(resp.Body, offset)
 		resp.Body.Close()
-		if !errors.Is(err, io.EOF) {
+		if err != nil {
 			return err
 		}
-		if offset == from {
+		if offset += n; offset == from {
 			return fmt.Errorf("no record at offset %d", offset)
 		}
 	}
 	return nil
+}
+
+// sameLines compares a stream of NDJSON with the records from offset on and
+// returns how many came.
+func (l *log) sameLines(stream io.Reader, offset int) (n int, err error) {
+	for dec := json.NewDecoder(stream); ; {
+		var rec readable
+		switch err := dec.Decode(&rec); {
+		case errors.Is(err, io.EOF):
+			return n, nil
+		case err != nil:
+			return n, err
+		case rec.Error != nil:
+			return n, fmt.Errorf("after record %d: %s", offset+n, rec.Error)
+		case rec.Heartbeat != nil || rec.End != nil:
+			continue
+		}
+		if err := l.same(rec, offset+n); err != nil {
+			return n, err
+		}
+		n++
+	}
 }
 
 func (r *realrun) checkValues(ctx context.Context, l *log) error {
@@ -231,12 +251,17 @@ func (r *realrun) checkValues(ctx context.Context, l *log) error {
 	return nil
 }
 
+// stride is how far apart the records are that are read one by one.
+func (r *realrun) stride(l *log) int {
+	if r.in.short && l.keys == nil {
+		return shortGetEvery
+	}
+	return 1
+}
+
 // checkSingle reads records one by one, in the short form a part of them.
 func (r *realrun) checkSingle(ctx context.Context, l *log) error {
-	step := 1
-	if r.in.short && l.keys == nil {
-		step = shortGetEvery
-	}
+	step := r.stride(l)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Int64

@@ -8,10 +8,9 @@ import (
 	"github.com/chroniklog/chronik/server/config"
 )
 
-// elsewhere are settings without a use outside package config: those that this
-// version accepts and does not use, as their help says, and the one that
-// Validate itself obeys.
-var elsewhere = map[string]bool{"kafka": true, "peer": true, "peers": true, "join": true, "insecure": true}
+// elsewhere are settings that package config itself obeys: Validate, and the
+// parsing of the list of peers.
+var elsewhere = map[string]bool{"insecure": true, "peers": true}
 
 // TestEverySettingHasAnEffect looks for a use of each field of config.Config
 // outside package config. A flag that does nothing is a lie.
