@@ -1,0 +1,63 @@
+package kafka_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/chroniklog/chronik/kafka"
+)
+
+// consume reads n records of a topic from its start.
+func (b *broker) consume(t *testing.T, topic string, n int, opts ...kgo.Opt) []*kgo.Record {
+	t.Helper()
+	ctx := within(t, 20*time.Second)
+	c := b.client(t, append(opts, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+	var list []*kgo.Record
+	for len(list) < n {
+		fetches := c.PollFetches(ctx)
+		if err := fetches.Err0(); err != nil {
+			t.Fatalf("%d of %d records: %v", len(list), n, err)
+		}
+		for _, e := range fetches.Errors() {
+			t.Fatalf("%s/%d: %v", e.Topic, e.Partition, e.Err)
+		}
+		list = append(list, fetches.Records()...)
+	}
+	c.Close()
+	return list
+}
+
+func TestEveryCodecIsStoredAndRead(t *testing.T) {
+	b := start(t, kafka.Limits{})
+	codecs := map[string]kgo.CompressionCodec{
+		"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
+		"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
+	}
+	for name, codec := range codecs {
+		t.Run(name, func(t *testing.T) {
+			topic := "codec-" + name
+			p := b.client(t, kgo.AllowAutoTopicCreation(), kgo.DefaultProduceTopic(topic), kgo.ProducerBatchCompression(codec))
+			ctx := within(t, 20*time.Second)
+			var sent []*kgo.Record
+			for i := range 300 {
+				sent = append(sent, &kgo.Record{
+					Key: fmt.Appendf(nil, "k%d", i%7), Value: fmt.Appendf(nil, "value %d of %s", i, name),
+					Headers: []kgo.RecordHeader{{Key: "h", Value: []byte(name)}},
+				})
+			}
+			if err := p.ProduceSync(ctx, sent...).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			got := b.consume(t, topic, len(sent))
+			for i, r := range got {
+				if r.Offset != int64(i) || string(r.Value) != string(sent[i].Value) || string(r.Key) != string(sent[i].Key) ||
+					len(r.Headers) != 1 || string(r.Headers[0].Value) != name {
+					t.Fatalf("record %d: offset %d %q=%q %v", i, r.Offset, r.Key, r.Value, r.Headers)
+				}
+			}
+		})
+	}
+}
