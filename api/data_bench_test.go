@@ -2,13 +2,11 @@ package api
 
 import (
 	"bytes"
-	"strings"
-
 	"fmt"
-	"testing"
-
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"testing"
 
 	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/storage/record"

@@ -191,7 +191,9 @@ func (b *logBroker) ChoosePartition(server.Topic, []byte, string) int32 { return
 
 func (b *logBroker) ProducerID(context.Context, string) (int64, error) { return 7, nil }
 
-func (b *logBroker) BeginRecord(_ context.Context, topic string, p int32, a partition.RecordAppend) (*replica.Pending, error) {
+func (b *logBroker) BeginRecord(_ context.Context, topic string, p int32, a partition.RecordAppend) (
+	*replica.Pending, error,
+) {
 	rep, err := b.replica(topic, p)
 	if err != nil {
 		return nil, err
@@ -199,7 +201,9 @@ func (b *logBroker) BeginRecord(_ context.Context, topic string, p int32, a part
 	return rep.BeginRecord(a)
 }
 
-func (b *logBroker) BeginBatch(_ context.Context, topic string, p int32, a partition.BatchAppend) (*replica.Pending, error) {
+func (b *logBroker) BeginBatch(_ context.Context, topic string, p int32, a partition.BatchAppend) (
+	*replica.Pending, error,
+) {
 	rep, err := b.replica(topic, p)
 	if err != nil {
 		return nil, err

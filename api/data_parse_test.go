@@ -282,7 +282,9 @@ func TestCursorRoundTrip(t *testing.T) {
 	for i := range offsets {
 		offsets[i] = server.MaxOffset - int64(i)
 	}
-	for _, f := range []*feed{testFeed(true, 0), testFeed(true, 5, 1<<53-1, 0), testFeed(true, offsets...), testFeed(false, 77)} {
+	for _, f := range []*feed{
+		testFeed(true, 0), testFeed(true, 5, 1<<53-1, 0), testFeed(true, offsets...), testFeed(false, 77),
+	} {
 		f.turn = len(f.spans) - 1
 		text := string(appendCursor(nil, f))
 		c, err := parseCursor("cursor", text)
@@ -328,9 +330,13 @@ func TestCursorFits(t *testing.T) {
 		number int32
 		want   string
 	}{
-		{whole, whole.topic, anyPartition, ""}, {whole, grown, anyPartition, ""}, {single, single.topic, 0, ""},
-		{whole, other, anyPartition, CodeTopicIDMismatch}, {whole, shrunk, anyPartition, CodeInvalidCursor},
-		{whole, whole.topic, 0, CodeInvalidCursor}, {single, single.topic, anyPartition, CodeInvalidCursor},
+		{whole, whole.topic, anyPartition, ""},
+		{whole, grown, anyPartition, ""},
+		{single, single.topic, 0, ""},
+		{whole, other, anyPartition, CodeTopicIDMismatch},
+		{whole, shrunk, anyPartition, CodeInvalidCursor},
+		{whole, whole.topic, 0, CodeInvalidCursor},
+		{single, single.topic, anyPartition, CodeInvalidCursor},
 		{single, whole.topic, 1, CodeInvalidCursor},
 	} {
 		if got := codes(tt.f, tt.topic, tt.number); got != tt.want {

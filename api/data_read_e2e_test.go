@@ -177,9 +177,11 @@ func TestLongPoll(t *testing.T) {
 	if took := time.Since(start); len(pg.Records) != 0 || took < 200*time.Millisecond {
 		t.Errorf("%d records after %v", len(pg.Records), took)
 	}
-	for _, read := range []string{"partitions/1/records?wait=60&from=latest", "records?wait=60&from=latest",
+	for _, read := range []string{
+		"partitions/1/records?wait=60&from=latest", "records?wait=60&from=latest",
 		"partitions/1/records?wait=60&from=latest&format=ndjson", "partitions/1/records?wait=60&from=latest&format=value",
-		"partitions/1/records?wait=60&from=latest&format=recordbatch"} {
+		"partitions/1/records?wait=60&from=latest&format=recordbatch",
+	} {
 		got := make(chan answer)
 		r := request(t, n, "GET /v1/topics/t/"+read, nil)
 		go func() {

@@ -27,16 +27,22 @@ func TestRecordScannerAccepts(t *testing.T) {
 		{` { "value" : null , "key" : "" } `, batchRecord{key: []byte{}, timestamp: -1, partition: -1}},
 		{`{"value":"AAEC","encoding":"base64"}`, batchRecord{value: []byte{0, 1, 2}, timestamp: -1, partition: -1}},
 		{`{"encoding":"base64","value":""}`, batchRecord{value: []byte{}, timestamp: -1, partition: -1}},
-		{`{"key":"/w==","key_encoding":"base64","value":"x","timestamp":9007199254740991,"partition":2147483647}`,
-			batchRecord{key: []byte{255}, value: []byte("x"), timestamp: 1<<53 - 1, partition: 1<<31 - 1}},
-		{`{"value":"\u0041\ud83d\ude00\n\"\\\/\b\f\r\t"}`,
-			batchRecord{value: []byte("A😀\n\"\\/\b\f\r\t"), timestamp: -1, partition: -1}},
+		{
+			`{"key":"/w==","key_encoding":"base64","value":"x","timestamp":9007199254740991,"partition":2147483647}`,
+			batchRecord{key: []byte{255}, value: []byte("x"), timestamp: 1<<53 - 1, partition: 1<<31 - 1},
+		},
+		{
+			`{"value":"\u0041\ud83d\ude00\n\"\\\/\b\f\r\t"}`,
+			batchRecord{value: []byte("A😀\n\"\\/\b\f\r\t"), timestamp: -1, partition: -1},
+		},
 		{`{"v\u0061lue":"grün"}`, batchRecord{value: []byte("grün"), timestamp: -1, partition: -1}},
-		{`{"value":"","headers":[{"name":"a","value":"1"},{"value":null,"name":"a"},` +
-			`{"name":"","value":"/w==","encoding":"base64"}]}`,
+		{
+			`{"value":"","headers":[{"name":"a","value":"1"},{"value":null,"name":"a"},` +
+				`{"name":"","value":"/w==","encoding":"base64"}]}`,
 			batchRecord{value: []byte{}, timestamp: -1, partition: -1, headers: []record.HeaderKV{
 				{Key: "a", Value: []byte("1")}, {Key: "a"}, {Key: "", Value: []byte{255}},
-			}}},
+			}},
+		},
 		{`{"value":"","headers":[]}`, batchRecord{value: []byte{}, timestamp: -1, partition: -1}},
 	}
 	for _, tt := range tests {
@@ -122,8 +128,10 @@ func TestRecordScannerRefuses(t *testing.T) {
 		{`{"value":"a","headers":[{"name":"x"}]}`, CodeInvalidField, "headers[0].value", "missing"},
 		{`{"value":"a","headers":[{"name":null,"value":"x"}]}`, CodeInvalidField, "headers[0].name", "null"},
 		{`{"value":"a","headers":[{"name":"a","value":"1"},{"key":"x"}]}`, CodeUnknownField, "headers[1].key", "member"},
-		{`{"value":"a","headers":[{"name":"a","value":"!","encoding":"base64"}]}`, CodeInvalidEncoding,
-			"headers[0].value", "is not base64"},
+		{
+			`{"value":"a","headers":[{"name":"a","value":"!","encoding":"base64"}]}`, CodeInvalidEncoding,
+			"headers[0].value", "is not base64",
+		},
 		{`{"value":"a","key":"` + big + `"}`, CodeRecordTooLarge, "key", "at most"},
 	}
 	for _, tt := range tests {

@@ -267,7 +267,8 @@ func TestPostRecord(t *testing.T) {
 	n := servertest.Start(t)
 	const records = "POST /v1/topics/t/records"
 	first := call(t, n, records, []byte("hello"), header{"Content-Type", "application/x-www-form-urlencoded"})
-	if p := first.want(http.StatusCreated).produced(); p.Offset != 0 || p.Partition != 0 || p.Duplicate || p.Timestamp == 0 {
+	p := first.want(http.StatusCreated).produced()
+	if p.Offset != 0 || p.Partition != 0 || p.Duplicate || p.Timestamp == 0 {
 		t.Errorf("%s", first.body)
 	}
 	got := call(t, n, "GET "+first.Header.Get("Location"), nil).want(http.StatusOK)

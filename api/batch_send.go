@@ -1,0 +1,86 @@
+package api
+
+import (
+	"time"
+
+	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/server/replica"
+	"github.com/chroniklog/chronik/storage/record"
+)
+
+// flush begins what has been gathered.
+func (k *packer) flush() {
+	for _, g := range k.order {
+		if g.open != nil {
+			k.send(g)
+		}
+	}
+	clear(k.order)
+	k.order = k.order[:0]
+}
+
+// send begins the append of one batch. A single record goes alone, so that the
+// broker packs it with those of other requests.
+func (k *packer) send(g *packed) {
+	o, count := g.open, int64(g.builder.Count())
+	g.open = nil
+	if count == 1 && k.p.producer == nil {
+		rec := &g.first
+		a := partition.RecordAppend{
+			Key: rec.key, Value: rec.value, Headers: rec.headers,
+			Timestamp: rec.timestamp, Acks: k.p.acks, Cond: k.cond,
+		}
+		k.offer(o, func() (*replica.Pending, error) {
+			return k.s.broker.BeginRecord(k.ctx, k.p.topic.Name, g.partition, a)
+		})
+	} else {
+		k.sendBatch(g, o)
+	}
+	g.first = batchRecord{}
+	if k.cond.ExpectOffset != partition.NoOffset {
+		k.cond.ExpectOffset += count // what follows must follow: it fails with what failed
+	}
+}
+
+func (k *packer) sendBatch(g *packed, o *outcome) {
+	if pr := k.p.producer; pr != nil {
+		g.builder.SetProducer(pr.ID, pr.Epoch, k.seq)
+		k.seq = int32((int64(k.seq) + int64(g.builder.Count())) & (1<<31 - 1)) // wraps as Kafka's does
+	}
+	batch := g.builder.Build(make([]byte, 0, g.builder.Len())) // the partition's from now on
+	h, err := record.ParseHeader(batch)
+	if err != nil {
+		o.err = err
+		return
+	}
+	a := partition.BatchAppend{Batch: batch, Header: h, Acks: k.p.acks, Cond: k.cond}
+	k.offer(o, func() (*replica.Pending, error) {
+		return k.s.broker.BeginBatch(k.ctx, k.p.topic.Name, g.partition, a)
+	})
+}
+
+// offer begins an append, again and again while a patient packer is told that
+// there is no room yet.
+func (k *packer) offer(o *outcome, begin func() (*replica.Pending, error)) {
+	for try := 0; ; try++ {
+		o.pending, o.err = begin()
+		if o.err == nil || !k.patient || try == throttleTries {
+			return
+		}
+		if problem, after := problemOf(o.err); problem.Code == CodeThrottled {
+			k.pause(min(after, throttleWait))
+			continue
+		}
+		return
+	}
+}
+
+// pause waits, at most until the request ends.
+func (k *packer) pause(d time.Duration) {
+	t := getTimer(d)
+	defer putTimer(t)
+	select {
+	case <-t.C:
+	case <-k.ctx.Done():
+	}
+}
