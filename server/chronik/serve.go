@@ -38,20 +38,20 @@ func (c ServeCmd) Run(ctx context.Context, streams Streams) error {
 	if err != nil {
 		return err
 	}
+	o := node.Options{Version: buildVersion(), Logger: logger, Fatal: func(error) { os.Exit(exitFailed) }}
 	if isTerminal(streams.Err) {
-		greet(streams, c.Config)
+		o.Ready = func(n *node.Node) { greet(streams, n.URL(), c.DataDir) }
 	}
-	return node.Run(ctx, c.Config, node.Options{
-		Version: buildVersion(), Logger: logger, Fatal: func(error) { os.Exit(exitFailed) },
-	})
+	return node.Run(ctx, c.Config, o)
 }
 
 // greet tells a person where to go on.
-func greet(streams Streams, c config.Config) {
-	fmt.Fprintf(streams.Err, `Chronik %s, data in %s
-  HTTP API      http://%s/v1/topics
-  description   http://%s/openapi.json
+func greet(streams Streams, url, dataDir string) {
+	fmt.Fprintf(streams.Err, `
+Chronik %s is ready, data in %s
+  HTTP API      %s/v1/topics
+  description   %s/openapi.json
   try           curl -d hello %s/v1/topics/greetings/records
 
-`, buildVersion(), c.DataDir, c.HTTP, c.HTTP, c.HTTP)
+`, buildVersion(), dataDir, url, url, url)
 }

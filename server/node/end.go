@@ -25,6 +25,9 @@ func Run(ctx context.Context, cfg config.Config, o Options) error {
 	if err != nil {
 		return err
 	}
+	if o.Ready != nil {
+		o.Ready(n)
+	}
 	<-ctx.Done()
 	n.log.Info("shutting down", "timeout", cfg.ShutdownTimeout.String())
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.ShutdownTimeout)

@@ -56,6 +56,8 @@ type Options struct {
 	DialPeer func(ctx context.Context, addr string) (net.Conn, error)
 	// NoSync turns syncing off, for tests of the tests.
 	NoSync bool
+	// Ready is called by Run once the node serves; nil: not.
+	Ready func(*Node)
 }
 
 // Node is a running node.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -41,10 +42,24 @@ func (s source) line(pos token.Pos) int { return s.set.Position(pos).Line }
 // skipped are directories without source of ours.
 var skipped = []string{".git", "bin", "data", "node_modules", "testdata", ".cache"}
 
-// sources parses every Go file of the module and of modules nested in it, but
+// sources are all Go files of the module and of modules nested in it, but
 // generated ones.
 func sources(t *testing.T) []source {
 	t.Helper()
+	all, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 20 {
+		t.Fatalf("only %d files below %s: is this the module's root?", len(all), root)
+	}
+	return all
+}
+
+// parsed reads and parses once for all tests.
+var parsed = sync.OnceValues(parseAll)
+
+func parseAll() ([]source, error) {
 	var all []source
 	set := token.NewFileSet()
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -78,13 +93,7 @@ func sources(t *testing.T) []source {
 		all = append(all, source{path: filepath.ToSlash(below), text: text, file: file, set: set})
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(all) < 20 {
-		t.Fatalf("only %d files below %s: is this the module's root?", len(all), root)
-	}
-	return all
+	return all, err
 }
 
 // functions calls visit with every function declaration of s.
