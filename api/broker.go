@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/partition"
@@ -41,6 +42,9 @@ type appender interface {
 	ChoosePartition(t server.Topic, key []byte, idempotencyKey string) int32
 	ProducerID(ctx context.Context, name string) (int64, error)
 	BeginRecord(ctx context.Context, topic string, p int32, r partition.RecordAppend) (*replica.Pending, error)
+	// AwaitLeader waits a moment for a partition between two leaders; false
+	// when it has been waited long enough since began.
+	AwaitLeader(ctx context.Context, began time.Time) bool
 	BeginBatch(ctx context.Context, topic string, p int32, r partition.BatchAppend) (*replica.Pending, error)
 	Trim(ctx context.Context, topic string, p int32, before int64) (logStart int64, err error)
 	SetFence(ctx context.Context, topic string, p int32, token string, expect *string) (offset int64, err error)

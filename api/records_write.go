@@ -1,10 +1,13 @@
 package api
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"net/http"
+	"time"
 
+	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/storage/record"
 )
@@ -75,11 +78,10 @@ func (s *Server) appendRecord(w http.ResponseWriter, r *http.Request, p *produce
 	}
 	a.Key, a.Value, a.Headers = p.key, p.body, p.headers
 	a.IdempotencyKey, a.BodyHash = p.idemKey, p.hash
-	pending, err := s.broker.BeginRecord(r.Context(), p.topic.Name, number, a)
-	if err != nil {
-		return err
+	appended, err := s.appendOnce(r.Context(), p, number, a)
+	if server.LeaderMoved(err) {
+		appended, err = s.appendThroughFailover(r.Context(), p, number, a)
 	}
-	appended, err := s.await(r.Context(), pending)
 	if err != nil {
 		return err
 	}
@@ -96,6 +98,30 @@ func (s *Server) appendRecord(w http.ResponseWriter, r *http.Request, p *produce
 	}
 	writeSmall(w, status, p.out)
 	return nil
+}
+
+// appendOnce appends a record and waits for the answer.
+func (s *Server) appendOnce(ctx context.Context, p *produce, number int32, a partition.RecordAppend) (
+	partition.Appended, error,
+) {
+	pending, err := s.broker.BeginRecord(ctx, p.topic.Name, number, a)
+	if err != nil {
+		return partition.Appended{}, err
+	}
+	return s.await(ctx, pending)
+}
+
+// appendThroughFailover tries again while the partition has no leader: what
+// was refused for that reason was not applied.
+func (s *Server) appendThroughFailover(ctx context.Context, p *produce, number int32, a partition.RecordAppend) (
+	appended partition.Appended, err error,
+) {
+	began := time.Now() // a wait, not a time of day
+	err = server.ErrNoLeader
+	for server.LeaderMoved(err) && s.broker.AwaitLeader(ctx, began) {
+		appended, err = s.appendOnce(ctx, p, number, a)
+	}
+	return appended, err
 }
 
 // bodyHash tells a repeat of an idempotent request from another request: it

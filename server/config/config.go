@@ -46,7 +46,7 @@ type Node struct {
 	HTTP    string `name:"http" env:"CHRONIK_HTTP" default:"127.0.0.1:8080" help:"HTTP API."`
 	Ops     string `name:"ops" env:"CHRONIK_OPS" placeholder:"HOST:PORT" help:"Serve health and metrics here instead of on the HTTP address."`
 	Kafka   string `name:"kafka" env:"CHRONIK_KAFKA" default:"127.0.0.1:9092" help:"Kafka listener; reserved, this version speaks HTTP only."`
-	Peer    string `name:"peer" env:"CHRONIK_PEER" default:"127.0.0.1:7070" help:"Traffic between nodes; reserved, this version runs one node."`
+	Peer    string `name:"peer" env:"CHRONIK_PEER" default:"127.0.0.1:7070" help:"Address for traffic between nodes."`
 
 	HTTPAdvertise  string `name:"http-advertise" env:"CHRONIK_HTTP_ADVERTISE" placeholder:"HOST:PORT" help:"HTTP address told to others, if not the one listened on."`
 	KafkaAdvertise string `name:"kafka-advertise" env:"CHRONIK_KAFKA_ADVERTISE" placeholder:"HOST:PORT" help:"Kafka address told to others."`
@@ -58,8 +58,8 @@ type Node struct {
 // Cluster is how the node finds others. With neither field set it is the only
 // voter.
 type Cluster struct {
-	Peers []string `name:"peers" env:"CHRONIK_PEERS" placeholder:"ID@HOST:PORT" help:"First start of a static quorum; reserved, this version runs one node."`
-	Join  string   `name:"join" env:"CHRONIK_JOIN" placeholder:"HOST:PORT" help:"Peer address of a running cluster to enter; reserved, this version runs one node."`
+	Peers []string `name:"peers" env:"CHRONIK_PEERS" placeholder:"ID@HOST:PORT" help:"First start of a static quorum: the same list on every node."`
+	Join  string   `name:"join" env:"CHRONIK_JOIN" placeholder:"HOST:PORT" help:"Peer address of a node of a running cluster to enter."`
 }
 
 // Topics is what topics get that do not say otherwise.
