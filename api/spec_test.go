@@ -179,6 +179,9 @@ func TestDescriptionReferences(t *testing.T) {
 	walkYAML(root.Content[0], func(n *yaml.Node) {
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			key, value := n.Content[i].Value, n.Content[i+1]
+			if strings.ContainsAny(key, " ") {
+				t.Errorf("line %d: the member %q is a piece of text: quote what it was cut from", value.Line, key)
+			}
 			if key != "$ref" {
 				continue
 			}
