@@ -111,7 +111,11 @@ const corruptDir = "corrupt"
 
 // abandonWait is how long a node with a corrupt log looks for a controller
 // with a quorum before it refuses to start.
-const abandonWait = 4 * time.Second
+const abandonWait = 5 * time.Second
+
+// abandonTicks is for how long a controller must have had its majority: longer
+// than it goes on counting on voters that it doesn't hear from.
+const abandonTicks = 4 * electionTicks
 
 // abandon moves a corrupt log aside, if the cluster has a healthy majority of
 // voters without it, and gives the node a new raft id: under the old one it
@@ -173,12 +177,15 @@ func (n *Node) spared(ctx context.Context) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, abandonWait)
 	defer cancel()
+	var since time.Time
 	for ctx.Err() == nil {
-		for _, g := range n.askAll(ctx, peers) {
-			others := slices.DeleteFunc(g.Active, func(id uint64) bool { return id == n.id().raftID })
-			if len(g.Voters) > 0 && len(others) > len(g.Voters)/2 {
-				return true
-			}
+		switch {
+		case !n.majorityWithout(n.askAll(ctx, peers)):
+			since = time.Time{}
+		case since.IsZero():
+			since = time.Now()
+		case time.Since(since) > abandonTicks*n.opts.Tick:
+			return true
 		}
 		timer := time.NewTimer(searchPause)
 		select {
@@ -186,6 +193,18 @@ func (n *Node) spared(ctx context.Context) bool {
 		case <-ctx.Done():
 		}
 		timer.Stop()
+	}
+	return false
+}
+
+// majorityWithout tells whether a controller is among the answers that hears
+// from a majority of voters, this node not counted.
+func (n *Node) majorityWithout(answers map[NodeID]greeted) bool {
+	for _, g := range answers {
+		others := slices.DeleteFunc(g.Active, func(id uint64) bool { return id == n.id().raftID })
+		if len(g.Voters) > 0 && len(others) > len(g.Voters)/2 {
+			return true
+		}
 	}
 	return false
 }

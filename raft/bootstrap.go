@@ -273,8 +273,11 @@ func (n *Node) requestEntry() error {
 
 // learn tells the transport who the members are, as long as the image doesn't:
 // without their addresses this node could not even vote. The lock keeps it from
-// undoing what the loop learns meanwhile.
+// undoing what the loop learns meanwhile. Who knows no members teaches nothing.
 func (n *Node) learn(g greeted) {
+	if len(g.Members) == 0 {
+		return
+	}
 	n.View(func(m *meta.Image) {
 		if len(m.Members()) == 0 {
 			n.opts.Transport.SetMembers(g.Cluster, g.Members)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ type testCluster struct {
 	t     testing.TB
 	dir   string
 	addrs map[NodeID]string
+	front map[NodeID]*front
 	nodes map[NodeID]*testNode
 	tune  func(*Options)
 }
@@ -32,32 +34,96 @@ type testNode struct {
 	fatal atomic.Pointer[error]
 }
 
-// listen reserves an address that the node can come back to.
-func listen(t testing.TB, addr string) net.Listener {
+// front is a listener that outlives the nodes behind it, so that nobody else
+// gets the address while a node is down. Connections to a node that is down are
+// closed at once.
+type front struct {
+	net.Listener
+	mu   sync.Mutex
+	node *behind
+}
+
+// behind is the front as one life of a node sees it.
+type behind struct {
+	f     *front
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newFront(t testing.TB) *front {
 	t.Helper()
-	if addr == "" {
-		addr = "127.0.0.1:0"
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	var l net.Listener
-	var err error
-	for range 50 { // the kernel may still close the last listener
-		if l, err = net.Listen("tcp", addr); err == nil {
-			return l
+	f := &front{Listener: l}
+	var group sync.WaitGroup
+	group.Go(f.run)
+	t.Cleanup(func() {
+		_ = l.Close()
+		group.Wait()
+	})
+	return f
+}
+
+func (f *front) run() {
+	for {
+		c, err := f.Listener.Accept()
+		if err != nil {
+			return
 		}
-		time.Sleep(20 * time.Millisecond)
+		f.mu.Lock()
+		b := f.node
+		f.mu.Unlock()
+		if b == nil {
+			_ = c.Close()
+			continue
+		}
+		select {
+		case b.conns <- c:
+		case <-b.done:
+			_ = c.Close()
+		}
 	}
-	t.Fatal(err)
+}
+
+func (f *front) attach() *behind {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.node = &behind{f: f, conns: make(chan net.Conn), done: make(chan struct{})}
+	return f.node
+}
+
+func (b *behind) Accept() (net.Conn, error) {
+	select {
+	case c := <-b.conns:
+		return c, nil
+	case <-b.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (b *behind) Addr() net.Addr { return b.f.Addr() }
+
+func (b *behind) Close() error {
+	b.once.Do(func() {
+		b.f.mu.Lock()
+		if b.f.node == b {
+			b.f.node = nil
+		}
+		b.f.mu.Unlock()
+		close(b.done)
+	})
 	return nil
 }
 
 func newTestCluster(t testing.TB, ids ...NodeID) *testCluster {
 	c := &testCluster{t: t, dir: t.TempDir(), addrs: map[NodeID]string{}, nodes: map[NodeID]*testNode{}}
+	c.front = map[NodeID]*front{}
 	for _, id := range ids {
-		l := listen(t, "")
-		c.addrs[id] = l.Addr().String()
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+		c.front[id] = newFront(t)
+		c.addrs[id] = c.front[id].Addr().String()
 	}
 	t.Cleanup(func() {
 		for id := range c.nodes {
@@ -74,11 +140,7 @@ func (c *testCluster) start(id NodeID, peers map[NodeID]string, join string) (*t
 	c.t.Helper()
 	n := &testNode{}
 	log := slog.New(slog.NewTextHandler(testLog{c.t}, &slog.HandlerOptions{Level: slog.LevelInfo})).With("node", id)
-	if c.addrs[id] == "" {
-		c.addrs[id] = "127.0.0.1:0"
-	}
-	n.ep = wire.New(wire.Options{Listener: listen(c.t, c.addrs[id]), Logger: log})
-	c.addrs[id] = n.ep.Addr().String()
+	n.ep = wire.New(wire.Options{Listener: c.front[id].attach(), Logger: log})
 	tr := NewWireTransport(n.ep, log)
 	n.ep.Serve()
 	o := Options{
