@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/chroniklog/chronik/kafka"
+	"github.com/chroniklog/chronik/server/partition"
 )
 
 // consume reads n records of a topic from its start.
@@ -59,5 +60,31 @@ func TestEveryCodecIsStoredAndRead(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// put appends one record as HTTP does.
+func (b *broker) put(t *testing.T, topic, value, key string) {
+	t.Helper()
+	b.append(t, topic, partition.RecordAppend{Value: []byte(value), IdempotencyKey: key, Cond: partition.NoConditions})
+}
+
+func (b *broker) putFenced(t *testing.T, topic, value string, fence *string) {
+	t.Helper()
+	cond := partition.NoConditions
+	cond.Fence = fence
+	b.append(t, topic, partition.RecordAppend{Value: []byte(value), Cond: cond})
+}
+
+func (b *broker) append(t *testing.T, topic string, a partition.RecordAppend) {
+	t.Helper()
+	a.Acks, a.Timestamp = partition.AcksAll, -1
+	ctx := within(t, 10*time.Second)
+	p, err := b.Broker.BeginRecord(ctx, topic, 0, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Wait(ctx); err != nil {
+		t.Fatal(err)
 	}
 }
