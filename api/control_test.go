@@ -18,8 +18,10 @@ func TestTopicLife(t *testing.T) {
 		status int
 		want   string
 	}{
-		{exchange{method: "POST", path: "/v1/topics", body: `{"name":"t","partitions":3,"configs":{"retention.ms":"5"}}`},
-			201, `"name":"t","partitions":3,"replication_factor":1`},
+		{
+			exchange{method: "POST", path: "/v1/topics", body: `{"name":"t","partitions":3,"configs":{"retention.ms":"5"}}`},
+			201, `"name":"t","partitions":3,"replication_factor":1`,
+		},
 		{exchange{method: "POST", path: "/v1/topics", body: `{"name":"t"}`}, 409, `"code":"topic_exists"`},
 		{exchange{method: "PUT", path: "/v1/topics/t"}, 200, `"partitions":3`},
 		{exchange{method: "PUT", path: "/v1/topics/t", body: `{"partitions":3,"configs":{"retention.ms":"5"}}`}, 200, `"id"`},
@@ -28,10 +30,14 @@ func TestTopicLife(t *testing.T) {
 		{exchange{method: "PUT", path: "/v1/topics/t", body: `{"configs":{"retention.ms":"6"}}`}, 409, `retention.ms 5, not 6`},
 		{exchange{method: "PUT", path: "/v1/topics/u", body: `{}`}, 201, `"configs":{}`},
 		{exchange{method: "GET", path: "/v1/topics/t"}, 200, `"effective_configs":[{"default":"604800000","is_default":false`},
-		{exchange{method: "PATCH", path: "/v1/topics/t", body: `{"configs":{"retention.ms":null,"segment.bytes":"9"}}`,
-			header: map[string]string{"Content-Type": "application/merge-patch+json"}}, 200, `"configs":{"segment.bytes":"9"}`},
-		{exchange{method: "PATCH", path: "/v1/topics/t", body: `{"configs":{"nonsense":"9"}}`,
-			header: map[string]string{"Content-Type": "application/merge-patch+json"}}, 400, `"code":"invalid_config"`},
+		{exchange{
+			method: "PATCH", path: "/v1/topics/t", body: `{"configs":{"retention.ms":null,"segment.bytes":"9"}}`,
+			header: map[string]string{"Content-Type": "application/merge-patch+json"},
+		}, 200, `"configs":{"segment.bytes":"9"}`},
+		{exchange{
+			method: "PATCH", path: "/v1/topics/t", body: `{"configs":{"nonsense":"9"}}`,
+			header: map[string]string{"Content-Type": "application/merge-patch+json"},
+		}, 400, `"code":"invalid_config"`},
 		{exchange{method: "POST", path: "/v1/topics/t/partitions", body: `{"count":5}`}, 200, `"partitions":5`},
 		{exchange{method: "POST", path: "/v1/topics/t/partitions", body: `{"count":5}`}, 400, `"code":"invalid_partitions"`},
 		{exchange{method: "GET", path: "/v1/topics/t/partitions"}, 200, `{"partitions":[{"bytes":0,"high_watermark":50,`},
@@ -300,8 +306,14 @@ func TestOpsAddress(t *testing.T) {
 		path   string
 		status int
 	}{
-		{h, "/metrics", 404}, {h, "/livez", 404}, {h, "/", 418}, {h, "/v1/nothing", 404}, {h, "/openapi.json", 200},
-		{ops, "/metrics", 200}, {ops, "/livez", 200}, {ops, "/v1/topics", 404},
+		{h, "/metrics", 404},
+		{h, "/livez", 404},
+		{h, "/", 418},
+		{h, "/v1/nothing", 404},
+		{h, "/openapi.json", 200},
+		{ops, "/metrics", 200},
+		{ops, "/livez", 200},
+		{ops, "/v1/topics", 404},
 	} {
 		w := httptest.NewRecorder()
 		tc.h.ServeHTTP(w, httptest.NewRequest("GET", "http://localhost"+tc.path, nil))

@@ -60,8 +60,7 @@ func operations(t *testing.T) map[string]map[string]described {
 func TestExamplesWork(t *testing.T) {
 	n := servertest.Start(t)
 	ops := operations(t)
-	setup := "/v1/topics/profiles"
-	try(t, n, "PUT", setup, "application/json", `{"configs":{"cleanup.policy":"compact"}}`)
+	try(t, n, "PUT /v1/topics/profiles", "application/json", `{"configs":{"cleanup.policy":"compact"}}`)
 	tried := make(map[string]bool)
 	for _, route := range []string{
 		"POST /v1/topics", "PUT /v1/topics/{topic}", "PATCH /v1/topics/{topic}", "POST /v1/topics/{topic}/partitions",
@@ -80,7 +79,7 @@ func TestExamplesWork(t *testing.T) {
 			}
 			tried[method+" "+path] = true
 			mediaType, body := example(t, op)
-			try(t, n, method, fill(path, op), mediaType, body)
+			try(t, n, method+" "+fill(path, op), mediaType, body)
 		}
 	}
 	for path, methods := range ops {
@@ -129,8 +128,9 @@ func example(t *testing.T, op described) (mediaType, body string) {
 	return "", ""
 }
 
-func try(t *testing.T, n *servertest.Node, method, path, mediaType, body string) {
+func try(t *testing.T, n *servertest.Node, route, mediaType, body string) {
 	t.Helper()
+	method, path, _ := strings.Cut(route, " ")
 	req, err := http.NewRequestWithContext(t.Context(), method, n.URL+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +171,7 @@ func TestAnswerExamplesAreValid(t *testing.T) {
 						continue
 					}
 					count++
-					checkExample(t, v, method, fill(path, op), status, m.Example)
+					checkExample(t, v, method+" "+fill(path, op)+" "+status, m.Example)
 				}
 			}
 		}
@@ -181,8 +181,10 @@ func TestAnswerExamplesAreValid(t *testing.T) {
 	}
 }
 
-func checkExample(t *testing.T, v validator.Validator, method, path, status string, example any) {
+func checkExample(t *testing.T, v validator.Validator, answer string, example any) {
 	t.Helper()
+	parts := strings.Fields(answer)
+	method, path, status := parts[0], parts[1], parts[2]
 	body, err := json.Marshal(example)
 	if err != nil {
 		t.Fatal(err)
@@ -197,6 +199,6 @@ func checkExample(t *testing.T, v validator.Validator, method, path, status stri
 		Body: io.NopCloser(bytes.NewReader(body)),
 	}
 	if ok, errs := v.ValidateHttpResponse(req, resp); !ok {
-		t.Errorf("%s %s: the example of %s is wrong: %v", method, path, status, errs)
+		t.Errorf("%s: the example is wrong: %v", answer, errs)
 	}
 }

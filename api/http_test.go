@@ -78,15 +78,19 @@ func TestRawRequests(t *testing.T) {
 		{"slow body", postTopic + "Content-Length: 50\r\n\r\n{\"name\":", false, 408, CodeRequestTimeout, true},
 		{"slow chunk", postTopic + "Transfer-Encoding: chunked\r\n\r\n5\r\n{", false, 408, CodeRequestTimeout, true},
 		{"promises too much", postTopic + "Content-Length: 99999999999\r\n\r\n{", false, 413, CodeBodyTooLarge, true},
-		{"expects too much", postTopic + "Expect: 100-continue\r\nContent-Length: 99999999999\r\n\r\n", false, 413,
-			CodeBodyTooLarge, true},
+		{
+			"expects too much", postTopic + "Expect: 100-continue\r\nContent-Length: 99999999999\r\n\r\n", false, 413,
+			CodeBodyTooLarge, true,
+		},
 		{"chunks too much", postTopic + "Transfer-Encoding: chunked\r\n\r\n200000\r\n" + strings.Repeat(" ", 1<<21) +
 			"\r\n0\r\n\r\n", false, 413, CodeBodyTooLarge, true},
 		{"large headers", postTopic + "X: " + strings.Repeat("x", 40<<10) + "\r\n\r\n", false, 431, "", true},
 		{"no host", "GET /v1/cluster HTTP/1.1\r\n\r\n", false, 400, "", true},
 		{"evil host", "GET /v1/cluster HTTP/1.1\r\nHost: evil.example\r\n\r\n", false, 403, CodeHostNotAllowed, false},
-		{"foreign page", postTopic + "Origin: http://evil.example\r\nContent-Length: 12\r\n\r\n{\"name\":\"t\"}", false, 403,
-			CodeCrossOrigin, false},
+		{
+			"foreign page", postTopic + "Origin: http://evil.example\r\nContent-Length: 12\r\n\r\n{\"name\":\"t\"}", false, 403,
+			CodeCrossOrigin, false,
+		},
 		{"strange method", "BREW /v1/topics HTTP/1.1\r\nHost: localhost\r\n\r\n", false, 405, CodeMethodNotAllowed, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -35,11 +35,16 @@ func (rt router) MethodFunc(method, pattern string, h http.HandlerFunc) {
 	rt.handle(method, pattern, h)
 }
 
-func (rt router) Get(pattern string, h http.HandlerFunc)    { rt.handle(http.MethodGet, pattern, h) }
-func (rt router) Head(pattern string, h http.HandlerFunc)   { rt.handle(http.MethodHead, pattern, h) }
-func (rt router) Post(pattern string, h http.HandlerFunc)   { rt.handle(http.MethodPost, pattern, h) }
-func (rt router) Put(pattern string, h http.HandlerFunc)    { rt.handle(http.MethodPut, pattern, h) }
-func (rt router) Patch(pattern string, h http.HandlerFunc)  { rt.handle(http.MethodPatch, pattern, h) }
+func (rt router) Get(pattern string, h http.HandlerFunc) { rt.handle(http.MethodGet, pattern, h) }
+
+func (rt router) Head(pattern string, h http.HandlerFunc) { rt.handle(http.MethodHead, pattern, h) }
+
+func (rt router) Post(pattern string, h http.HandlerFunc) { rt.handle(http.MethodPost, pattern, h) }
+
+func (rt router) Put(pattern string, h http.HandlerFunc) { rt.handle(http.MethodPut, pattern, h) }
+
+func (rt router) Patch(pattern string, h http.HandlerFunc) { rt.handle(http.MethodPatch, pattern, h) }
+
 func (rt router) Delete(pattern string, h http.HandlerFunc) { rt.handle(http.MethodDelete, pattern, h) }
 
 // Group hands the same kind of router to fn, so that no route escapes.
@@ -146,7 +151,8 @@ func (s *Server) router(d Deps) (http.Handler, *chi.Mux) {
 			d.Console.ServeHTTP(w, r)
 			return
 		}
-		writeProblem(w, r, badRequest(CodeNotFound, "no operation has the path %s; /openapi.json lists them", clip(r.URL.Path)))
+		writeProblem(w, r, badRequest(CodeNotFound, "no operation has the path %s; /openapi.json lists them",
+			clip(r.URL.Path)))
 	})
 	mux.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) { methodProblem(mux, w, r) })
 	front := &shortcut{router: mux}
