@@ -1,15 +1,22 @@
 package plog
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/chroniklog/chronik/storage/journal"
 )
 
 // part is what a cycle writes of one log.
 type part struct {
-	log   *Log
-	owner Owner
-	end   int64
-	bytes int64
+	log     *Log
+	owner   Owner
+	from    int64 // offset of the first batch
+	end     int64
+	bytes   int64
+	batches int
+	direct  bool // straight to the segments
+	locked  bool // the log's io is held, for a direct write
 }
 
 // enqueue puts a log into the next cycle.
@@ -27,10 +34,11 @@ func (s *Store) wake() {
 	}
 }
 
-// commit is the committer: it runs cycles until the store is closed.
+// commit is the committer: it runs cycles until the store is closed. There is
+// no timer: what becomes dirty while a cycle runs is the next one, which
+// starts as soon as the sync has returned.
 func (s *Store) commit() {
-	defer s.wg.Done()
-	defer close(s.committed)
+	defer s.committer.Done()
 	for {
 		select {
 		case <-s.wakeup:
@@ -44,8 +52,10 @@ func (s *Store) commit() {
 			return
 		}
 		if err := s.cycle(); err != nil {
-			s.fail(err)
-			s.tellFailed(s.failure())
+			if !errors.Is(err, ErrClosed) {
+				s.fail(err)
+			}
+			s.tellFailed(firstErr(s.failure(), ErrClosed))
 			return
 		}
 	}
@@ -58,33 +68,47 @@ func (s *Store) hasWork() bool {
 }
 
 // cycle makes durable what is staged when it starts: operations first, in
-// their order, then what the owners of dirty logs append now.
+// their order, then what the owners of dirty logs append now. Small parts of
+// any number of logs go through the journal; see direct.go for large ones.
 func (s *Store) cycle() error {
 	c := &Cycle{Start: s.opts.Now()}
 	logs, ops := s.takeQueue()
-	s.frames = s.frames[:0]
+	if err := s.run(c, logs, ops); err != nil {
+		s.releaseParts()
+		for _, o := range ops {
+			o.finish(fmt.Errorf("%w: %w", ErrFailed, err))
+		}
+		return err
+	}
+	s.finish(c, ops)
+	s.account()
+	return nil
+}
+
+// run does the cycle's work, up to the sync.
+func (s *Store) run(c *Cycle, logs []*Log, ops []*op) error {
+	s.frames, s.parts, s.directs = s.frames[:0], s.parts[:0], 0
 	for _, o := range ops {
 		s.apply(o)
 	}
-	s.parts = s.parts[:0]
 	for _, l := range logs {
 		s.take(l, c)
 	}
-	if len(s.frames) > 0 {
-		c.ID, c.Journal = s.journal.NextCycle(), true
-		c.SyncStart = s.opts.Now()
-		if err := s.journal.Write(s.frames); err != nil {
+	if s.directs > 0 {
+		if err := s.writeDirect(); err != nil {
 			return err
 		}
-		if err := s.failure(); err != nil {
-			return err
-		}
-		c.End = s.opts.Now()
 	}
-	s.finish(c, ops)
-	clear(s.frames)
-	clear(s.parts)
-	return nil
+	if len(s.frames) == 0 {
+		return nil
+	}
+	c.ID, c.Journal = s.journal.NextCycle(), s.directs < len(s.parts)
+	c.SyncStart = s.opts.Now()
+	if err := s.persist(); err != nil {
+		return err
+	}
+	c.End = s.opts.Now()
+	return s.failure() // a sync failed elsewhere: vouch for nothing
 }
 
 func (s *Store) takeQueue() ([]*Log, []*op) {
@@ -107,26 +131,56 @@ func (s *Store) take(l *Log, c *Cycle) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p := part{log: l, owner: owner, end: l.end.Load(), bytes: l.staged}
-	q := l.tail.batches()
-	for i := l.tail.from(l.taken); i < len(q); i++ {
-		q[i].lsn = s.lsn.Load()
-		s.addFrame(journal.Frame{
-			Kind: journal.Data, Epoch: q[i].epoch,
-			Topic: l.id.Topic, Partition: l.id.Partition, Incarnation: l.incarnation, Payload: q[i].b,
-		})
-		c.Batches++
+	if l.gone != nil {
+		return
 	}
+	p := part{log: l, owner: owner, from: l.taken, end: l.end.Load(), bytes: l.staged}
+	p.direct = s.wantsDirect(&p) && l.io.TryLock()
+	if p.locked = p.direct; p.direct {
+		s.directs++
+		p.batches = len(l.tail.batches()) - l.tail.from(l.taken)
+	} else {
+		p.batches = s.addData(l, l.taken)
+	}
+	c.Batches += p.batches
 	c.Bytes += l.staged
 	l.taken, l.staged = p.end, 0
 	s.parts = append(s.parts, p)
 }
 
-// addFrame gives a frame the next LSN.
-func (s *Store) addFrame(f journal.Frame) {
-	f.LSN = s.lsn.Load()
+// addData adds the frames of a log's batches from an offset on. Under its lock.
+func (s *Store) addData(l *Log, from int64) int {
+	q := l.tail.batches()[l.tail.from(from):]
+	for i := range q {
+		q[i].lsn = s.addFrame(l, journal.Frame{Kind: journal.Data, Epoch: q[i].epoch, Payload: q[i].b})
+	}
+	return len(q)
+}
+
+// addFrame gives a frame of a log the next LSN.
+func (s *Store) addFrame(l *Log, f journal.Frame) uint64 {
+	f.Topic, f.Partition, f.Incarnation = l.id.Topic, l.id.Partition, l.incarnation
+	f.LSN = s.lsn
 	s.frames = append(s.frames, f)
-	s.lsn.Store(f.LSN + 1)
+	s.lsn++
+	return f.LSN
+}
+
+// writeJournal writes the frames. A full disk is waited for: nothing is
+// acknowledged meanwhile, and reads go on.
+func (s *Store) writeJournal() error {
+	for {
+		err := s.journal.Write(s.frames)
+		if err == nil {
+			s.journaled.Store(s.lsn)
+		}
+		if !isDiskFull(err) {
+			return err
+		}
+		if err := s.awaitSpace(err); err != nil {
+			return err
+		}
+	}
 }
 
 // finish tells everybody that the cycle is on disk.
@@ -149,7 +203,45 @@ func (s *Store) finish(c *Cycle, ops []*op) {
 		}
 		o.finish(nil)
 	}
-	if c.Journal && s.opts.Metrics.Cycle != nil {
+	if len(s.frames) > 0 && s.opts.Metrics.Cycle != nil {
 		s.opts.Metrics.Cycle(c)
+	}
+}
+
+// account notes what the cycle wrote, makes room in the tails, and wakes the
+// background writer when it has something to do.
+func (s *Store) account() {
+	grown := int64(0)
+	for i := range s.parts {
+		p := &s.parts[i]
+		if p.bytes > 0 {
+			s.cachedQueue.push(cachedRef{log: p.log, upto: p.end, cost: p.bytes + int64(p.batches)*batchOverhead})
+		}
+		if p.direct {
+			grown += p.bytes
+		}
+	}
+	for i := range s.frames {
+		grown += int64(s.frames[i].Size())
+	}
+	if len(s.frames) > 0 {
+		grown = (grown + journal.PageBytes - 1) &^ (journal.PageBytes - 1)
+	}
+	s.grown.Add(grown)
+	s.sinceSpace += grown
+	clear(s.frames)
+	clear(s.parts)
+	if s.cached.Load() > s.opts.TailBytes {
+		s.evict()
+	}
+	if s.sinceSpace >= spaceBytes {
+		s.sinceSpace = 0
+		s.checkSpace()
+	}
+	if m := s.opts.Metrics.Backlog; m != nil {
+		m(s.unwritten.Load())
+	}
+	if s.writerHasWork() {
+		s.kickWriter()
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/chroniklog/chronik/storage/journal"
 	"github.com/chroniklog/chronik/storage/vfs"
 )
 
@@ -69,6 +70,12 @@ func (s *Store) format() error {
 // setUp makes a new data directory.
 func (s *Store) setUp(name string) error {
 	fsys, dir := s.opts.FS, s.opts.Dir
+	for n := range shards { // there is a file FORMAT before any log has one
+		infos, err := fsys.ReadDir(s.shard(n))
+		if err == nil && len(infos) > 0 {
+			return fmt.Errorf("%w: %s is missing, but %s is not empty", ErrFormat, name, s.shard(n))
+		}
+	}
 	if _, err := io.ReadFull(s.opts.Random, s.id[:]); err != nil {
 		return err
 	}
@@ -81,6 +88,10 @@ func (s *Store) setUp(name string) error {
 		}
 	}
 	if err := fsys.SyncDir(path.Join(dir, "logs")); err != nil {
+		return err
+	}
+	first := &checkpoint{Store: s.id, Start: journal.Start{Seq: 1, LSN: 1}, LSN: 1}
+	if _, err := s.writeCheckpoint(first); err != nil {
 		return err
 	}
 	if err := writeFile(fsys, name, []byte(formatText(s.id)), s.sync); err != nil {

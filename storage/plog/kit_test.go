@@ -75,13 +75,20 @@ func (f *feeder) Failed(err error) {
 	f.changed = make(chan struct{})
 }
 
+// rewind takes a truncation or a reset.
+func (f *feeder) rewind(to int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.flushed = to
+}
+
 // wait waits until the log is flushed up to end.
 func (f *feeder) wait(t testing.TB, end int64) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)
 	for {
 		f.mu.Lock()
-		flushed, failed, changed := f.flushed, f.failed, f.changed
+		flushed, failed, changed := max(f.flushed, f.l.FlushedOffset()), f.failed, f.changed
 		f.mu.Unlock()
 		if failed != nil {
 			t.Fatalf("owner failed: %v", failed)
@@ -166,7 +173,7 @@ func readAll(t testing.TB, l *Log) [][]byte {
 			}
 			h, _ := record.ParseHeader(one)
 			if next >= 0 && h.BaseOffset != next {
-				t.Fatalf("batch at %d, want %d", h.BaseOffset, next)
+				t.Fatalf("log %s: batch at %d, want %d; segments %+v, end %d", l.id, h.BaseOffset, next, l.Segments(), l.EndOffset())
 			}
 			next = h.NextOffset()
 			all, b = append(all, one), rest

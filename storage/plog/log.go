@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/chroniklog/chronik/storage/record"
+	"github.com/chroniklog/chronik/storage/segment"
 )
 
 // Log is one partition's log. Its methods may be called from many goroutines,
@@ -24,8 +25,7 @@ type Log struct {
 	// writes, truncation, retention, compaction. It is taken before mu.
 	io sync.Mutex
 
-	stateMu sync.Mutex // orders the snapshots' files; guards states
-	states  []stateRef // by age
+	stateMu sync.Mutex // orders work on the snapshots' files; taken before mu
 
 	mu      sync.Mutex // guards what follows; never held over I/O
 	owner   Owner
@@ -35,7 +35,16 @@ type Log struct {
 	tail    tail
 	staged  int64 // bytes at or above taken
 	taken   int64 // batches below it are on disk, or in a cycle under way
+	pending int64 // bytes of the tail that are not in segments
 	epochs  epochs
+	segs    []*segment.Segment // oldest first; each begins where the one before ends
+	empty   int64              // where the first segment begins if there is none
+	// inflight is the LSN of the first frame of a direct write under way; 0:
+	// there is none.
+	inflight uint64
+	gen      uint64     // counts truncations and resets
+	cleaned  int64      // compaction has seen the offsets below
+	states   []stateRef // snapshots on disk, by age
 }
 
 // ID names the log.
@@ -115,8 +124,9 @@ func (l *Log) Append(batch []byte, h record.Header) {
 func (l *Log) push(b []byte, h *record.Header) {
 	l.tail.push(b, h)
 	l.epochs.add(h.LeaderEpoch, h.BaseOffset)
+	l.pending += int64(len(b))
 	l.s.unwritten.Add(int64(len(b)))
-	l.s.cached.Add(int64(len(b)))
+	l.s.cached.Add(cost(len(b), 1))
 	l.end.Store(h.NextOffset())
 }
 

@@ -2,93 +2,96 @@ package plog
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"path"
 
 	"github.com/chroniklog/chronik/storage/journal"
-	"github.com/chroniklog/chronik/storage/record"
+	"github.com/chroniklog/chronik/storage/segment"
 )
 
-// Open locks the data directory and recovers every log in it. It never removes
-// what it can't judge: ErrCorrupt names the log and the file, ErrFormat a
-// directory of another version, vfs.ErrLocked that another process has it.
+// Open locks the data directory and recovers every log in it: the checkpoint
+// says what the segments hold, and the journal what has happened since. Sealed
+// segments are not read. It never removes what it can't judge: ErrCorrupt names
+// the log and the file, ErrFormat a directory of another version,
+// vfs.ErrLocked that another process has it.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	opts.setDefaults()
 	s := &Store{
-		opts: opts, logs: map[ID]*Log{},
-		wakeup: make(chan struct{}, 1), stopping: make(chan struct{}), committed: make(chan struct{}),
+		opts: opts, logs: map[ID]*Log{}, replaced: map[*Log]struct{}{},
+		wakeup: make(chan struct{}, 1), writerWake: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
+	s.segFiles = segment.NewFiles(opts.FS, opts.MaxOpenFiles, s.fail)
 	if err := s.open(ctx); err != nil {
+		errs := []error{err, s.segFiles.Close()}
 		if s.journal != nil {
-			err = errors.Join(err, s.journal.Close())
+			errs = append(errs, s.journal.Close())
 		}
 		if s.lock != nil {
-			err = errors.Join(err, s.lock.Close())
+			errs = append(errs, s.lock.Close())
 		}
-		return nil, fmt.Errorf("open the data directory %s: %w", opts.Dir, err)
+		return nil, fmt.Errorf("open the data directory %s: %w", opts.Dir, errors.Join(errs...))
 	}
-	s.wg.Add(1)
-	go s.commit()
+	s.run0()
 	return s, nil
 }
 
+// run0 starts the goroutines.
+func (s *Store) run0() {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	s.wg.Add(2)
+	s.committer.Add(1)
+	go s.commit()
+	go s.write(ctx)
+	go s.maintain(ctx)
+	s.kickWriter()
+}
+
 func (s *Store) open(ctx context.Context) (err error) {
-	fs, dir := s.opts.FS, s.opts.Dir
-	if err := fs.MkdirAll(dir); err != nil {
+	fsys, dir := s.opts.FS, s.opts.Dir
+	if err := fsys.MkdirAll(dir); err != nil {
 		return err
 	}
-	if s.lock, err = fs.Lock(path.Join(dir, "LOCK")); err != nil {
+	if s.lock, err = fsys.Lock(path.Join(dir, "LOCK")); err != nil {
 		return err
 	}
 	if err := s.format(); err != nil {
 		return err
 	}
-	var rec journal.Recovered
-	s.journal, rec, err = journal.Open(ctx, journal.Options{
-		FS: fs, Dir: path.Join(dir, "journal"), Store: s.id, FileBytes: s.opts.JournalFileBytes,
-		Logger: s.opts.Logger, NoSync: s.opts.NoSync,
-	}, journal.Start{}, s.replay)
+	c, again, err := s.loadCheckpoint()
 	if err != nil {
 		return err
 	}
-	s.lsn.Store(rec.NextLSN)
-	for _, l := range s.logs {
-		l.flushed.Store(l.end.Load())
-		l.taken, l.staged = l.end.Load(), 0
+	r := newRecovery(s, &c)
+	if err := r.list(); err != nil {
+		return err
 	}
+	var rec journal.Recovered
+	s.journal, rec, err = journal.Open(ctx, journal.Options{
+		FS: fsys, Dir: path.Join(dir, "journal"), Store: s.id, FileBytes: s.opts.JournalFileBytes,
+		Logger: s.opts.Logger, NoSync: s.opts.NoSync,
+	}, c.Start, r.replay)
+	if err != nil {
+		return asCorrupt(err)
+	}
+	if err := r.finish(rec); err != nil {
+		return err
+	}
+	if again || r.again {
+		if err := s.checkpoint(false, false); err != nil {
+			return err
+		}
+	}
+	s.grown.Store(s.journal.LiveBytes())
+	s.checkSpace()
 	return nil
 }
 
-// replay applies a frame of the journal.
-func (s *Store) replay(f *journal.Frame) error {
-	id := ID{Topic: f.Topic, Partition: f.Partition}
-	l := s.logs[id]
-	if l == nil || l.incarnation != f.Incarnation {
-		l = &Log{s: s, id: id, incarnation: f.Incarnation}
-		s.logs[id] = l
+// asCorrupt gives the journal's ErrCorrupt this package's class too.
+func asCorrupt(err error) error {
+	if errors.Is(err, journal.ErrCorrupt) && !errors.Is(err, ErrCorrupt) {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	if f.Kind == journal.Data {
-		b := append([]byte(nil), f.Payload...)
-		h, err := record.ParseHeader(b)
-		if err != nil || h.Size() != len(b) || h.BaseOffset != l.end.Load() {
-			return fmt.Errorf("%w: log %s: frame with LSN %d doesn't follow offset %d", ErrCorrupt, id, f.LSN, l.end.Load())
-		}
-		l.push(b, &h)
-		return nil
-	}
-	arg := int64(binary.LittleEndian.Uint64(f.Payload))
-	switch f.Kind {
-	case journal.Trim:
-		l.trimTo(arg)
-	case journal.Truncate:
-		l.cutTo(arg)
-	case journal.Reset:
-		l.resetTo(arg)
-	case journal.Delete:
-		l.remove()
-		delete(s.logs, id)
-	}
-	return nil
+	return err
 }

@@ -3,6 +3,7 @@ package plog
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/chroniklog/chronik/storage/journal"
@@ -17,14 +18,22 @@ type op struct {
 	arg  int64
 	// apply runs under the log's lock; false: nothing changed, no frame.
 	apply func() (bool, error)
-	err   error      // of apply
-	done  chan error // buffered; gets the outcome once
+	err   error // of apply
+	// The log's locks that are held until the operation is durable.
+	unlock, unlockStates bool
+	done                 chan error // buffered; gets the outcome once
 }
 
 // finish gives the outcome to who waits for it.
 func (o *op) finish(err error) {
 	if err == nil {
 		err = o.err
+	}
+	if o.unlock {
+		o.log.io.Unlock()
+	}
+	if o.unlockStates {
+		o.log.stateMu.Unlock()
 	}
 	o.done <- err
 }
@@ -56,10 +65,7 @@ func (s *Store) apply(o *op) {
 	if !changed {
 		return
 	}
-	s.addFrame(journal.Frame{
-		Kind: o.kind, Topic: o.log.id.Topic, Partition: o.log.id.Partition,
-		Incarnation: o.log.incarnation, Payload: binary.LittleEndian.AppendUint64(nil, uint64(o.arg)),
-	})
+	s.addFrame(o.log, journal.Frame{Kind: o.kind, Payload: binary.LittleEndian.AppendUint64(nil, uint64(o.arg))})
 }
 
 // wait waits until the operation is durable. When ctx ends first it will still
@@ -73,17 +79,17 @@ func (o *op) wait(ctx context.Context) error {
 	}
 }
 
-// do runs an operation and waits for it.
-func (l *Log) do(ctx context.Context, o *op) error {
-	l.s.submit(o)
-	return o.wait(ctx)
-}
-
 // Trim moves the log's start forward to before; what is below is removed, by
 // whole segments, in time. A start that is not below before stays. It is
 // durable on return. ErrBeyondEnd.
 func (l *Log) Trim(ctx context.Context, before int64) error {
-	o := newOp(l, journal.Trim, before, func() (bool, error) {
+	l.io.Lock()
+	return l.wrap("trim", l.doLocked(ctx, l.trimOp(before, nil)))
+}
+
+// trimOp makes the operation of Trim; dropped is told what it removes.
+func (l *Log) trimOp(before int64, dropped func(segments int, bytes int64)) *op {
+	return newOp(l, journal.Trim, before, func() (bool, error) {
 		switch {
 		case l.gone != nil:
 			return false, l.gone
@@ -92,17 +98,31 @@ func (l *Log) Trim(ctx context.Context, before int64) error {
 		case before <= l.start.Load():
 			return false, nil
 		}
-		l.trimTo(before)
+		segments, bytes := l.trimTo(before)
+		if dropped != nil {
+			dropped(segments, bytes)
+		}
 		return true, nil
 	})
-	return l.wrap("trim", l.do(ctx, o))
 }
 
 // Truncate cuts the log's end back to to, or to the start of the batch that
-// holds to. What was staged above is dropped. It is durable on return, and
-// before anything that is appended then. A log that ends at or below to stays.
-// ErrTrimmed.
+// holds to; where that is below the log's start, the log is empty then, at its
+// start. What was staged above is dropped. It is durable on return, and before
+// anything that is appended then. A log that ends at or below to stays.
+// ErrTrimmed, ErrCorrupt.
 func (l *Log) Truncate(ctx context.Context, to int64) error {
+	l.stateMu.Lock() // no snapshot of what is being cut
+	l.io.Lock()
+	c, err := l.planCut(to)
+	if err == nil {
+		err = l.dropStates(to)
+	}
+	if err != nil {
+		l.io.Unlock()
+		l.stateMu.Unlock()
+		return l.wrap("truncate", err)
+	}
 	o := newOp(l, journal.Truncate, to, func() (bool, error) {
 		switch {
 		case l.gone != nil:
@@ -112,10 +132,11 @@ func (l *Log) Truncate(ctx context.Context, to int64) error {
 		case to >= l.end.Load():
 			return false, nil
 		}
-		l.cutTo(to)
+		l.cutTo(to, c)
 		return true, nil
 	})
-	return l.wrap("truncate", l.do(ctx, o))
+	o.unlockStates = true
+	return l.wrap("truncate", l.doLocked(ctx, o))
 }
 
 // Reset empties the log and makes start its next offset, as for a follower
@@ -125,6 +146,13 @@ func (l *Log) Reset(ctx context.Context, start int64) error {
 	if start < 0 {
 		return l.wrap("reset", fmt.Errorf("offset %d is negative", start))
 	}
+	l.stateMu.Lock()
+	l.io.Lock()
+	if err := l.dropStates(-1); err != nil {
+		l.io.Unlock()
+		l.stateMu.Unlock()
+		return l.wrap("reset", err)
+	}
 	o := newOp(l, journal.Reset, start, func() (bool, error) {
 		if l.gone != nil {
 			return false, l.gone
@@ -132,7 +160,17 @@ func (l *Log) Reset(ctx context.Context, start int64) error {
 		l.resetTo(start)
 		return true, nil
 	})
-	return l.wrap("reset", l.do(ctx, o))
+	o.unlockStates = true
+	return l.wrap("reset", l.doLocked(ctx, o))
+}
+
+// doLocked runs an operation and waits for it. The log's io is held, so that
+// nobody touches its files until the operation is durable; it is released
+// then.
+func (l *Log) doLocked(ctx context.Context, o *op) error {
+	o.unlock = true
+	l.s.submit(o)
+	return o.wait(ctx)
 }
 
 // Delete ends a log and removes its files in time. It is durable on return.
@@ -142,13 +180,15 @@ func (s *Store) Delete(ctx context.Context, id ID) error {
 	if !ok {
 		return fmt.Errorf("delete log %s: %w", id, ErrUnknownLog)
 	}
-	return l.wrap("delete", l.do(ctx, s.deletion(l)))
+	o := s.deletion(l)
+	s.submit(o)
+	return l.wrap("delete", o.wait(ctx))
 }
 
 // deletion makes the operation that ends l.
 func (s *Store) deletion(l *Log) *op {
 	return newOp(l, journal.Delete, 0, func() (bool, error) {
-		if l.gone == ErrDeleted {
+		if errors.Is(l.gone, ErrDeleted) {
 			return false, ErrDeleted
 		}
 		l.remove()
@@ -164,41 +204,73 @@ func (l *Log) wrap(what string, err error) error {
 	return fmt.Errorf("%s log %s: %w", what, l.id, err)
 }
 
-// The changes themselves, for operations and for replay. Under mu.
-
-func (l *Log) trimTo(before int64) {
-	l.start.Store(before)
-	l.epochs.trim(before)
+func firstErr(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func (l *Log) cutTo(to int64) {
-	bytes, end := l.tail.cut(to)
-	l.s.forget(bytes)
-	l.setEnd(end)
+// The changes themselves, for operations and for replay. Under mu, and all but
+// remove under io.
+
+func (l *Log) trimTo(before int64) (segments int, bytes int64) {
+	l.start.Store(before)
+	l.epochs.trim(before)
+	return l.dropSegs(before)
+}
+
+func (l *Log) cutTo(to int64, c *cut) {
+	cost, end := l.tail.cut(to)
+	l.s.forget(cost)
+	if c != nil {
+		end = min(end, c.at.Next)
+	}
+	if start := l.start.Load(); end < start { // the start is in the batch that goes
+		l.resetTo(start)
+		return
+	}
+	l.cutSegs(c)
+	l.gen++
+	l.end.Store(end)
+	l.flushed.Store(min(l.flushed.Load(), end))
+	l.taken = min(l.taken, end)
+	l.cleaned = min(l.cleaned, end)
+	l.recount()
 	l.epochs.cut(end)
 }
 
 func (l *Log) resetTo(start int64) {
-	l.s.forget(l.tail.bytes)
-	l.tail = tail{}
+	l.clear()
+	l.gen++
 	l.epochs = nil
+	l.empty, l.cleaned, l.taken = start, start, start
 	l.start.Store(start)
 	l.end.Store(start)
 	l.flushed.Store(start)
-	l.taken, l.staged = start, 0
-}
-
-func (l *Log) setEnd(end int64) {
-	l.end.Store(end)
-	l.flushed.Store(min(l.flushed.Load(), end))
-	l.taken, l.staged = min(l.taken, end), 0
-	for _, b := range l.tail.batches()[l.tail.from(l.taken):] {
-		l.staged += int64(len(b.b))
-	}
+	l.hw.Store(min(l.hw.Load(), start))
 }
 
 func (l *Log) remove() {
+	l.clear()
 	l.gone = ErrDeleted
-	l.s.forget(l.tail.bytes)
+	for _, ref := range l.states {
+		l.s.trash(l.s.path(l.stateName(ref)))
+	}
+	l.states = nil
+}
+
+// clear lets go of all batches.
+func (l *Log) clear() {
+	cost, _ := l.tail.cut(-1)
+	l.s.forget(cost)
 	l.tail = tail{}
+	for _, seg := range l.segs {
+		l.s.trash(seg.Name, seg.Index.Name)
+	}
+	l.segs = nil
+	l.s.unwritten.Add(-l.pending)
+	l.pending, l.staged, l.inflight = 0, 0, 0
 }

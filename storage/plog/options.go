@@ -46,7 +46,8 @@ type Options struct {
 	MaxOpenFiles int
 	// ReserveBytes of the disk stay free: appends are refused before. Default
 	// 1 GiB, but at most 5 % of the disk; negative: none.
-	ReserveBytes int64
+	ReserveBytes   int64
+	reserveDefault bool
 
 	// MaintenanceInterval is the pause between passes of retention,
 	// compaction and scrub. Default 30 s; negative: only Maintain does them.
@@ -121,6 +122,7 @@ func (o *Options) sizes() {
 	def(&o.CheckpointBytes, 2*o.JournalFileBytes)
 	def(&o.DirectBytes, 384<<10)
 	def(&o.TailBytes, 64<<20)
+	o.reserveDefault = o.ReserveBytes == 0
 	def(&o.ReserveBytes, 1<<30)
 	def(&o.CompactionMemory, 64<<20)
 	def(&o.MaintenanceRate, 64<<20)

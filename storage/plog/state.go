@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
-	"path"
+	"slices"
 )
 
 // A state snapshot is a file: header, then the owner's bytes.
@@ -60,8 +60,9 @@ func decodeState(f fileName, b []byte) ([]byte, error) {
 }
 
 // SaveState keeps a snapshot of what the owner derived from the batches below
-// offset. It is durable on return. The two newest are kept; Truncate and Reset
-// remove those that they make untrue. The state must not exceed 1 GiB.
+// offset. It is durable on return. The newest of the two highest offsets are
+// kept; Truncate and Reset remove those that they make untrue. The state must
+// not exceed 1 GiB. ErrBeyondEnd.
 func (l *Log) SaveState(offset int64, state []byte) error {
 	if len(state) > maxState {
 		return l.wrap("save state of", fmt.Errorf("%d bytes are more than %d", len(state), maxState))
@@ -75,13 +76,21 @@ func (l *Log) SaveState(offset int64, state []byte) error {
 	if err := writeFile(l.s.opts.FS, l.s.path(f), encodeState(f, state), l.s.sync); err != nil {
 		return l.wrap("save state of", err)
 	}
-	states := append(l.states, stateRef{offset: offset, number: f.number})
-	for len(states) > statesKept {
-		l.s.discard(l.s.path(l.stateName(states[0])))
-		states = states[1:]
+	l.mu.Lock()
+	drop := []stateRef{{offset: offset, number: f.number}}
+	err := l.gone
+	if err == nil {
+		kept := slices.DeleteFunc(slices.Clone(l.states), func(r stateRef) bool { return r.offset == offset })
+		kept = kept[max(0, len(kept)-statesKept+1):]
+		kept = append(kept, drop[0])
+		drop = slices.DeleteFunc(slices.Clone(l.states), func(r stateRef) bool { return slices.Contains(kept, r) })
+		l.states = kept
 	}
-	l.states = states
-	return nil
+	l.mu.Unlock()
+	for _, ref := range drop {
+		l.s.discard(l.s.path(l.stateName(ref)))
+	}
+	return l.wrap("save state of", err)
 }
 
 // checkState tells whether a snapshot at offset may be saved.
@@ -103,11 +112,13 @@ func (l *Log) checkState(offset int64) error {
 func (l *Log) LoadState(atMost int64) (offset int64, state []byte, ok bool, err error) {
 	l.stateMu.Lock()
 	defer l.stateMu.Unlock()
-	if err := l.usable(); err != nil {
-		return 0, nil, false, l.wrap("load state of", err)
+	l.mu.Lock()
+	states, gone := slices.Clone(l.states), l.gone
+	l.mu.Unlock()
+	if gone != nil {
+		return 0, nil, false, l.wrap("load state of", gone)
 	}
-	for i := len(l.states) - 1; i >= 0; i-- {
-		ref := l.states[i]
+	for _, ref := range slices.Backward(states) {
 		if ref.offset > atMost {
 			continue
 		}
@@ -131,27 +142,34 @@ func (l *Log) stateName(r stateRef) fileName {
 
 // dropStates removes, durably, the snapshots above offset. It comes before the
 // log is cut: a snapshot that is lost costs time, one that is untrue does harm.
+// Under stateMu.
 func (l *Log) dropStates(offset int64) error {
-	l.stateMu.Lock()
-	defer l.stateMu.Unlock()
-	kept := l.states[:0]
-	dropped := false
-	for _, ref := range l.states {
-		if ref.offset <= offset {
-			kept = append(kept, ref)
-			continue
-		}
+	l.mu.Lock()
+	kept, dropped := splitStates(l.states, offset)
+	l.states = kept
+	l.mu.Unlock()
+	for _, ref := range dropped {
 		name := l.s.path(l.stateName(ref))
 		if err := l.s.opts.FS.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		dropped = true
 	}
-	l.states = kept
-	if !dropped {
+	if len(dropped) == 0 {
 		return nil
 	}
-	return l.s.opts.FS.SyncDir(path.Dir(l.s.path(l.stateName(stateRef{}))))
+	return l.s.syncDir(shardOf(l.id))
+}
+
+// splitStates tells the snapshots at or below offset from those above.
+func splitStates(states []stateRef, offset int64) (below, above []stateRef) {
+	for _, ref := range states {
+		if ref.offset <= offset {
+			below = append(below, ref)
+		} else {
+			above = append(above, ref)
+		}
+	}
+	return below, above
 }
 
 // discard removes a file that nothing needs. That it fails only costs space:

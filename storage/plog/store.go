@@ -8,26 +8,33 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/chroniklog/chronik/storage/journal"
+	"github.com/chroniklog/chronik/storage/segment"
 )
 
 // Store is a data directory: its logs, the journal that they share, and the
 // goroutines that serve them.
 type Store struct {
-	opts    Options
-	id      [16]byte
-	lock    io.Closer
-	journal *journal.Journal
+	opts     Options
+	id       [16]byte
+	lock     io.Closer
+	journal  *journal.Journal
+	segFiles *segment.Files
 
-	lsn       atomic.Uint64 // of the next frame; written by the committer
-	unwritten atomic.Int64  // bytes not yet in segments
-	cached    atomic.Int64  // bytes in tails
+	journaled atomic.Uint64 // LSN of the next frame to be durable
 	files     atomic.Uint64 // highest number of a file so far
+	unwritten atomic.Int64  // bytes not yet in segments
+	cached    atomic.Int64  // cost of the tails
+	grown     atomic.Int64  // bytes that recovery would have to read
+	clock     atomic.Int64  // retention's, Unix milliseconds
+	diskFull  atomic.Bool
 	aborted   atomic.Bool
 
-	mu   sync.RWMutex // guards what follows
-	logs map[ID]*Log
+	mu       sync.RWMutex // guards what follows
+	logs     map[ID]*Log
+	replaced map[*Log]struct{} // older incarnations that are being deleted
 
 	queueMu    sync.Mutex // guards what follows
 	queue      []*Log     // dirty
@@ -37,15 +44,35 @@ type Store struct {
 	wakeup     chan struct{} // one token: there is something in the queues
 
 	// Of the committer.
-	frames []journal.Frame
-	parts  []part
+	lsn         uint64 // of the next frame
+	frames      []journal.Frame
+	parts       []part
+	directs     int // parts that are written directly
+	cachedQueue refQueue
+	sinceSpace  int64 // bytes written since the last look at the disk's space
+
+	// Of the background writer.
+	seq        uint64 // of the last checkpoint
+	writerWake chan struct{}
+
+	requestMu  sync.Mutex // guards what follows
+	requests   []request
+	noRequests bool
+
+	trashMu sync.Mutex
+	garbage []string // files that no log knows any more
+
+	space    sync.Mutex // guards what follows
+	lastLook time.Duration
+	changed  chan struct{} // closed when there may be room again; nil: nobody waits
 
 	failMu sync.Mutex
 	failed error
 
-	wg        sync.WaitGroup
+	committer sync.WaitGroup
+	wg        sync.WaitGroup // the other goroutines
+	stop      context.CancelFunc
 	stopping  chan struct{} // closed by Close and Abort
-	committed chan struct{} // closed when the committer has ended
 	closeOnce sync.Once
 	closeErr  error
 }
@@ -67,6 +94,7 @@ func (s *Store) Create(id ID, cfg Config, incarnation uint32) (*Log, error) {
 	defer s.mu.Unlock()
 	l := s.logs[id]
 	if l != nil && l.incarnation < incarnation {
+		s.replaced[l] = struct{}{}
 		s.submit(s.deletion(l)) // before anything that the new log appends
 		l = nil
 	}
@@ -111,21 +139,26 @@ func (s *Store) Unclaimed() []ID {
 
 func (s *Store) list(want func(*Log) bool) []ID {
 	var ids []ID
-	for _, l := range s.snapshot() {
+	s.mu.RLock()
+	for _, l := range s.logs {
 		if want(l) {
 			ids = append(ids, l.id)
 		}
 	}
+	s.mu.RUnlock()
 	slices.SortFunc(ids, compareIDs)
 	return ids
 }
 
-// snapshot is the logs of this moment.
+// snapshot is the logs of this moment, and those that are being deleted.
 func (s *Store) snapshot() []*Log {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	all := make([]*Log, 0, len(s.logs))
+	all := make([]*Log, 0, len(s.logs)+len(s.replaced))
 	for _, l := range s.logs {
+		all = append(all, l)
+	}
+	for l := range s.replaced {
 		all = append(all, l)
 	}
 	return all
@@ -137,6 +170,7 @@ func (s *Store) drop(l *Log) {
 	if s.logs[l.id] == l {
 		delete(s.logs, l.id)
 	}
+	delete(s.replaced, l)
 	s.mu.Unlock()
 }
 
@@ -217,12 +251,22 @@ func (s *Store) Abort() {
 	})
 }
 
-func (s *Store) close(context.Context) error {
+func (s *Store) close(ctx context.Context) error {
 	close(s.stopping)
+	s.stop()
 	s.wg.Wait()
+	s.committer.Wait()
 	s.refuseOps(ErrClosed)
+	var err error
+	if s.failure() == nil && !s.aborted.Load() {
+		undo := context.AfterFunc(ctx, func() { s.aborted.Store(true) })
+		if err = s.checkpoint(true, true); s.aborted.Load() {
+			err = context.Cause(ctx)
+		}
+		undo()
+	}
 	for _, l := range s.snapshot() {
 		l.orphan(ErrClosed)
 	}
-	return errors.Join(s.journal.Close(), s.lock.Close())
+	return errors.Join(err, s.segFiles.Close(), s.journal.Close(), s.lock.Close())
 }

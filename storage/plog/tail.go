@@ -18,16 +18,14 @@ type batch struct {
 // tail is the newest batches of a log, without a gap up to its end. It is
 // guarded by the log's lock.
 type tail struct {
-	q     []batch // oldest first, from head on
-	head  int
-	bytes int64
+	q    []batch // oldest first, from head on
+	head int
 }
 
 func (t *tail) batches() []batch { return t.q[t.head:] }
 
 func (t *tail) push(b []byte, h *record.Header) {
 	t.q = append(t.q, batch{b: b, base: h.BaseOffset, next: h.NextOffset(), maxTs: h.MaxTimestamp, epoch: h.LeaderEpoch})
-	t.bytes += int64(len(b))
 }
 
 // from finds the first batch that reaches beyond offset; the result is the
@@ -43,16 +41,21 @@ func (t *tail) holds(offset int64) bool {
 	return len(q) > 0 && q[0].base <= offset && offset < q[len(q)-1].next
 }
 
-// dropBelow forgets the batches that end at or below offset, and returns their
-// bytes.
-func (t *tail) dropBelow(offset int64) (bytes int64) {
+// batchOverhead is about what a batch in a tail costs beside its bytes.
+const batchOverhead = 128
+
+// cost is what batches cost the budget of tails.
+func cost(bytes, batches int) int64 { return int64(bytes + batches*batchOverhead) }
+
+// dropBelow forgets the batches that end at or below offset, and returns what
+// they cost.
+func (t *tail) dropBelow(offset int64) (freed int64) {
 	n := t.head
 	for ; n < len(t.q) && t.q[n].next <= offset; n++ {
-		bytes += int64(len(t.q[n].b))
+		freed += cost(len(t.q[n].b), 1)
 		t.q[n] = batch{}
 	}
 	t.head = n
-	t.bytes -= bytes
 	switch {
 	case t.head == len(t.q):
 		t.q, t.head = nil, 0 // an idle log holds no buffer
@@ -60,22 +63,29 @@ func (t *tail) dropBelow(offset int64) (bytes int64) {
 		t.q = append([]batch(nil), t.q[t.head:]...)
 		t.head = 0
 	}
-	return bytes
+	return freed
 }
 
-// cut forgets the batches that reach beyond offset, and returns their bytes
+// cut forgets the batches that reach beyond offset, and returns what they cost
 // and where the first of them began; that is offset if there are none.
-func (t *tail) cut(offset int64) (bytes, end int64) {
+func (t *tail) cut(offset int64) (freed, end int64) {
 	i := t.head + t.from(offset)
 	end = offset
 	if i < len(t.q) {
 		end = min(offset, t.q[i].base)
 	}
 	for j := i; j < len(t.q); j++ {
-		bytes += int64(len(t.q[j].b))
+		freed += cost(len(t.q[j].b), 1)
 		t.q[j] = batch{}
 	}
 	t.q = t.q[:i]
-	t.bytes -= bytes
-	return bytes, end
+	return freed, end
+}
+
+// bytesFrom is the size of the batches from the one that holds offset.
+func (t *tail) bytesFrom(offset int64) (n int64) {
+	for _, b := range t.batches()[t.from(offset):] {
+		n += int64(len(b.b))
+	}
+	return n
 }

@@ -1,0 +1,8 @@
+package plog
+
+import "context"
+
+func (s *Store) maintain(ctx context.Context) {
+	defer s.wg.Done()
+	<-ctx.Done()
+}

@@ -1,0 +1,221 @@
+package plog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// The background writer moves bytes from memory to segments, checkpoints, and
+// keeps a spare journal file. None of it is on the path of an answer.
+
+// flushers is how many logs are written and synced at a time: on many small
+// files a few syncs at once share the file system's own commits.
+const flushers = 8
+
+// request asks the writer for something, and is answered.
+type request struct {
+	flush bool // write and sync everything first
+	done  chan error
+}
+
+func (s *Store) kickWriter() {
+	select {
+	case s.writerWake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Store) writerHasWork() bool {
+	return s.unwritten.Load() >= s.opts.WriteBehindBytes || s.grown.Load() >= s.opts.CheckpointBytes ||
+		s.journal.NeedsSpare()
+}
+
+// Checkpoint writes everything that is journaled to segments, syncs them, and
+// checkpoints: recovery has nothing to replay then.
+func (s *Store) Checkpoint(ctx context.Context) error { return s.ask(ctx, request{flush: true}) }
+
+func (s *Store) ask(ctx context.Context, r request) error {
+	r.done = make(chan error, 1)
+	s.requestMu.Lock()
+	if s.noRequests {
+		s.requestMu.Unlock()
+		return firstErr(s.failure(), ErrClosed)
+	}
+	s.requests = append(s.requests, r)
+	s.requestMu.Unlock()
+	s.kickWriter()
+	select {
+	case err := <-r.done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// takeRequests takes the requests; last: there will be no others.
+func (s *Store) takeRequests(last bool) []request {
+	s.requestMu.Lock()
+	defer s.requestMu.Unlock()
+	list := s.requests
+	s.requests = nil
+	s.noRequests = s.noRequests || last
+	return list
+}
+
+// write is the background writer.
+func (s *Store) write(ctx context.Context) {
+	defer s.wg.Done()
+	defer func() {
+		for _, r := range s.takeRequests(true) {
+			r.done <- firstErr(s.failure(), ErrClosed)
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.writerWake:
+		}
+		if s.failure() != nil {
+			return
+		}
+		if err := s.step(ctx); err != nil {
+			if ctx.Err() != nil || errors.Is(err, ErrClosed) {
+				return
+			}
+			if !isDiskFull(err) {
+				s.fail(fmt.Errorf("background writer: %w", err))
+				return
+			}
+			if s.awaitSpace(err) != nil {
+				return
+			}
+			s.kickWriter()
+		}
+	}
+}
+
+// step does what there is to do.
+func (s *Store) step(ctx context.Context) error {
+	if s.journal.NeedsSpare() {
+		if err := s.journal.Prepare(ctx); err != nil && !isDiskFull(err) {
+			return err
+		}
+	}
+	requests := s.takeRequests(false)
+	full := s.grown.Load() >= s.opts.CheckpointBytes
+	for _, r := range requests {
+		full = full || r.flush
+	}
+	var err error
+	switch {
+	case full || len(requests) > 0:
+		err = s.checkpoint(full, false)
+	case s.unwritten.Load() >= s.opts.WriteBehindBytes:
+		err = s.flushAll(false)
+	}
+	for _, r := range requests {
+		r.done <- err
+	}
+	if err == nil && s.hasTrash() {
+		err = s.checkpoint(false, false)
+	}
+	return err
+}
+
+// flushAll writes what is journaled of every log to segments and, with sync,
+// makes it durable there.
+func (s *Store) flushAll(sync bool) error {
+	return s.each(func(l *Log) error {
+		l.mu.Lock()
+		idle := l.gone != nil || l.pending == 0 && (!sync || len(l.unsyncedSegs()) == 0)
+		l.mu.Unlock()
+		if idle {
+			return nil
+		}
+		l.io.Lock()
+		defer l.io.Unlock()
+		if err := l.flush(l.flushed.Load(), 0); err != nil {
+			return err
+		}
+		s.wakeReservers()
+		if sync {
+			return l.syncSegs()
+		}
+		return nil
+	})
+}
+
+// each calls do for every log, several at a time, until one fails.
+func (s *Store) each(do func(*Log) error) error {
+	logs := s.snapshot()
+	var (
+		wg   sync.WaitGroup
+		mu   sync.Mutex
+		next int
+		errs error
+	)
+	for range min(flushers, len(logs)) {
+		wg.Go(func() {
+			for {
+				mu.Lock()
+				if next == len(logs) || errs != nil {
+					mu.Unlock()
+					return
+				}
+				l := logs[next]
+				next++
+				mu.Unlock()
+				if err := do(l); err != nil {
+					mu.Lock()
+					errs = errors.Join(errs, err)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errs
+}
+
+// trash lets go of files: they are removed when a checkpoint that doesn't know
+// them is durable.
+func (s *Store) trash(names ...string) {
+	s.trashMu.Lock()
+	s.garbage = append(s.garbage, names...)
+	s.trashMu.Unlock()
+}
+
+func (s *Store) hasTrash() bool {
+	s.trashMu.Lock()
+	defer s.trashMu.Unlock()
+	return len(s.garbage) > 0
+}
+
+func (s *Store) takeTrash() []string {
+	s.trashMu.Lock()
+	defer s.trashMu.Unlock()
+	list := s.garbage
+	s.garbage = nil
+	return list
+}
+
+// empty removes files.
+func (s *Store) emptyTrash(names []string) {
+	for _, name := range names {
+		s.segFiles.Forget(name)
+		s.discard(name)
+	}
+}
+
+// isDiskFull tells whether an error says that there is no space.
+func isDiskFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// spacePause is how long a full disk is left alone.
+const spacePause = 200 * time.Millisecond
