@@ -44,6 +44,7 @@ type Chain struct {
 	codecs    codecs
 	pool      sync.Pool // of *Response
 	inFlight  atomic.Int64
+	failures  lineLimit
 }
 
 // NewChain makes a chain; an allowed origin that is none is an error.
@@ -176,11 +177,25 @@ func (c *Chain) observe(resp *Response, r *http.Request) {
 		endSpan(resp, status)
 	}
 	if status >= http.StatusInternalServerError && resp.err != nil && !errors.Is(resp.err, ErrPanic) {
-		level := slog.LevelWarn
-		if status == http.StatusInternalServerError {
-			level = slog.LevelError
-		}
-		c.cfg.Logger.Log(r.Context(), level, "request failed", "method", r.Method, "path", r.URL.Path,
-			"status", status, "error", resp.err, "trace_id", TraceID(resp, r))
+		c.logFailure(resp, r, status)
 	}
+}
+
+// logFailure logs a request that failed for a reason that is not the client's.
+func (c *Chain) logFailure(resp *Response, r *http.Request, status int) {
+	ok, dropped := c.failures.allow(c.cfg.Now())
+	if !ok {
+		return
+	}
+	level := slog.LevelWarn
+	if status == http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	attrs := []any{
+		"method", r.Method, "path", r.URL.Path, "status", status, "error", resp.err, "trace_id", TraceID(resp, r),
+	}
+	if dropped > 0 {
+		attrs = append(attrs, "not_logged", dropped)
+	}
+	c.cfg.Logger.Log(r.Context(), level, "request failed", attrs...)
 }

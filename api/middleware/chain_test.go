@@ -194,6 +194,27 @@ func TestPanics(t *testing.T) {
 	}
 }
 
+// A storm of failures is logged a little and counted.
+func TestFailuresAreLoggedSparingly(t *testing.T) {
+	now := time.Unix(0, 0)
+	s := &setup{cfg: Config{Now: func() time.Time { return now }}}
+	h := s.serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		NoteError(w, errors.New("no such disk"))
+		w.WriteHeader(http.StatusInternalServerError)
+	})
+	for range 100 {
+		do(h, post("/r", nil))
+	}
+	if n := strings.Count(s.log.String(), "no such disk"); n != linesPerSecond {
+		t.Errorf("%d lines in one second", n)
+	}
+	now = now.Add(time.Second)
+	do(h, post("/r", nil))
+	if !strings.Contains(s.log.String(), "not_logged=80") {
+		t.Errorf("log %s", s.log.String())
+	}
+}
+
 func TestDrainingClosesConnections(t *testing.T) {
 	draining := make(chan struct{})
 	s := &setup{cfg: Config{Draining: draining}}
