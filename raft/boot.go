@@ -109,9 +109,9 @@ func (n *Node) found(seed Seed) error {
 // corruptDir is where a corrupt log is moved to, one at a time.
 const corruptDir = "corrupt"
 
-// abandonWait is how long a node with a corrupt log looks for a controller
-// with a quorum before it refuses to start.
-const abandonWait = 5 * time.Second
+// abandonWait is for how many ticks a node with a corrupt log looks for a
+// controller with a quorum before it refuses to start.
+const abandonWait = 10 * electionTicks
 
 // abandonTicks is for how long a controller must have had its majority: longer
 // than it goes on counting on voters that it doesn't hear from.
@@ -175,7 +175,7 @@ func (n *Node) spared(ctx context.Context) bool {
 	if len(peers) == 0 {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, abandonWait)
+	ctx, cancel := context.WithTimeout(ctx, abandonWait*n.opts.Tick)
 	defer cancel()
 	var since time.Time
 	for ctx.Err() == nil {

@@ -24,9 +24,11 @@ type simulation struct {
 	cores map[uint64]*simCore
 	queue []*pb.Message
 	loss  float64
-	now   int
-	trace strings.Builder
-	next  int
+	// isolated, unless 0, neither sends nor receives.
+	isolated uint64
+	now      int
+	trace    strings.Builder
+	next     int
 	// acked are the topics whose creation some core reported.
 	acked map[int]bool
 	asked map[meta.ID]int
@@ -134,7 +136,8 @@ func (s *simulation) deliver() {
 	s.rng.Shuffle(len(batch), func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
 	for _, m := range batch {
 		to, from := s.cores[m.GetTo()], s.cores[m.GetFrom()]
-		lost := s.rng.Float64() < s.loss || to == nil || to.down
+		lost := s.rng.Float64() < s.loss || to == nil || to.down ||
+			s.isolated != 0 && (m.GetFrom() == s.isolated || m.GetTo() == s.isolated)
 		if m.GetType() == pb.MsgSnap && !from.down {
 			from.SnapshotSent(m.GetTo(), !lost)
 		}
@@ -234,7 +237,7 @@ func (s *simulation) settle() {
 
 func TestSimulatedFaults(t *testing.T) {
 	acked := 0
-	for seed := range uint64(40) {
+	for seed := range uint64(25) {
 		cryptotest.SetGlobalRandom(t, seed)
 		s := newSimulation(t, seed, 1, 2, 3)
 		s.register()
@@ -332,11 +335,10 @@ func TestFenceIsAhead(t *testing.T) {
 		c := s.cores[id]
 		send := c.cfg.Send
 		c.cfg.Send = func(msgs []*pb.Message) {
-			if mark := c.mem.Mark(); c.mem.Fenced.Seq != mark.Seq || c.mem.Fenced.Term != mark.Term || c.mem.Fenced.Vote != mark.Vote ||
-				c.mem.Fenced.LastIndex != mark.LastIndex {
-				if mark.Seq > 0 {
-					t.Errorf("sent with fence %+v at %+v", c.mem.Fenced, mark)
-				}
+			mark, fenced := c.mem.Mark(), c.mem.Fenced
+			mark.Applied, fenced.Applied = 0, 0 // what is applied is not a promise
+			if mark != fenced && mark.Seq > 0 {
+				t.Errorf("sent with fence %+v at %+v", fenced, mark)
 			}
 			sent += len(msgs)
 			send(msgs)

@@ -103,7 +103,10 @@ func openDisk(o diskOptions) (*Disk, error) {
 }
 
 func newDisk(o diskOptions) *Disk {
-	d := &Disk{files: o.FS, dir: filepath.ToSlash(o.Dir), raftID: o.RaftID, logger: o.Logger, minFree: o.MinFree, ballast: o.Ballast}
+	d := &Disk{
+		files: o.FS, dir: filepath.ToSlash(o.Dir), raftID: o.RaftID, logger: o.Logger,
+		minFree: o.MinFree, ballast: o.Ballast,
+	}
 	if d.files == nil {
 		d.files = vfs.OS()
 	}

@@ -314,7 +314,7 @@ func TestFlippedBits(t *testing.T) {
 				if err != nil || len(files) == 0 {
 					t.Fatalf("no %s in %s: %v", ext, sub, err)
 				}
-				for range 6 {
+				for range 4 {
 					tried++
 					if flipOne(t, dir, files[0], rng) {
 						noticed++

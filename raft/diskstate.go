@@ -194,7 +194,8 @@ func (d *Disk) Install(snap *pb.Snapshot, hard *pb.HardState) (*meta.Image, erro
 	}
 	m := snap.GetMetadata()
 	if next.applied.Index != m.GetIndex() || next.applied.Term != m.GetTerm() {
-		return nil, errors.Join(d.corrupt("snapshot %s is of %d, not %d", name, next.applied.Index, m.GetIndex()), next.Close())
+		err := d.corrupt("snapshot %s is of %d, not %d", name, next.applied.Index, m.GetIndex())
+		return nil, errors.Join(err, next.Close())
 	}
 	image, err := next.loadImage()
 	if err != nil {
@@ -202,7 +203,8 @@ func (d *Disk) Install(snap *pb.Snapshot, hard *pb.HardState) (*meta.Image, erro
 	}
 	old := d.state
 	oldName := d.stateName()
-	d.state, d.stateNum, d.applied, d.conf, d.tally = next.state, next.stateNum, next.applied, next.conf, next.tally
+	d.state, d.stateNum = next.state, next.stateNum
+	d.applied, d.conf, d.tally = next.applied, next.conf, next.tally
 	d.start, d.last = d.applied, d.applied
 	d.tail.reset(d.start.Index + 1)
 	if !etcd.IsEmptyHardState(hard) {

@@ -132,7 +132,8 @@ func flag(on bool, name string) string {
 }
 
 func state(p *Partition) string {
-	s := fmt.Sprintf("leader=%d/%d epoch=%d replicas=%v isr=%v", p.Leader, p.LeaderEpoch, p.PartitionEpoch, p.Replicas, p.ISR)
+	s := fmt.Sprintf("leader=%d/%d epoch=%d replicas=%v isr=%v",
+		p.Leader, p.LeaderEpoch, p.PartitionEpoch, p.Replicas, p.ISR)
 	if len(p.Target) > 0 {
 		s += fmt.Sprintf(" target=%v", p.Target)
 	}
@@ -145,14 +146,16 @@ func describe(r Result, events []Event) string {
 	case err != nil:
 		fmt.Fprintf(&b, "refused: %v\n", err)
 	default:
-		fmt.Fprintf(&b, "ok value=%d changed=%d%s%s\n", r.Value, r.Changed, flag(r.More, " more"), flag(r.Duplicate, " duplicate"))
+		fmt.Fprintf(&b, "ok value=%d changed=%d%s%s\n", r.Value, r.Changed,
+			flag(r.More, " more"), flag(r.Duplicate, " duplicate"))
 	}
 	for _, e := range events {
 		switch e := e.(type) {
 		case PartitionChanged:
 			fmt.Fprintf(&b, "  %s/%d %s\n", e.Topic, e.Partition, state(&e.New))
 		case BrokerChanged:
-			fmt.Fprintf(&b, "  broker %d epoch=%d%s%s\n", e.New.ID, e.New.Epoch, flag(e.New.Fenced, " fenced"), flag(e.New.Draining, " draining"))
+			fmt.Fprintf(&b, "  broker %d epoch=%d%s%s\n", e.New.ID, e.New.Epoch,
+				flag(e.New.Fenced, " fenced"), flag(e.New.Draining, " draining"))
 		case TopicCreated:
 			fmt.Fprintf(&b, "  created %s with %d partitions\n", e.Name, e.Partitions)
 		case TopicDeleted:

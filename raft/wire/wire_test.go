@@ -55,13 +55,19 @@ func TestHandshake(t *testing.T) {
 		negotiated      uint16
 		text            string
 	}{
-		{name: "same", self: Identity{Cluster: "c", Node: 1, Raft: 11}, to: Identity{Node: 2, Raft: 22}, version: 3, oldest: 2, negotiated: 3},
+		{
+			name: "same", self: Identity{Cluster: "c", Node: 1, Raft: 11}, to: Identity{Node: 2, Raft: 22},
+			version: 3, oldest: 2, negotiated: 3,
+		},
 		{name: "one older", version: 2, oldest: 1, negotiated: 2},
 		{name: "one newer", version: 4, oldest: 3, negotiated: 3},
 		{name: "two older", version: 1, oldest: 1, want: ErrVersion, text: "upgrade"},
 		{name: "two newer", version: 5, oldest: 4, want: ErrVersion},
 		{name: "without cluster", self: Identity{Node: 1}, version: 3, oldest: 2, negotiated: 3},
-		{name: "other cluster", self: Identity{Cluster: "d"}, version: 3, oldest: 2, want: ErrRefused, text: "cluster c, not d"},
+		{
+			name: "other cluster", self: Identity{Cluster: "d"}, version: 3, oldest: 2,
+			want: ErrRefused, text: "cluster c, not d",
+		},
 		{name: "other node", to: Identity{Node: 3}, version: 3, oldest: 2, want: ErrRefused, text: "node 2"},
 		{name: "other incarnation", to: Identity{Node: 2, Raft: 21}, version: 3, oldest: 2, want: ErrRefused},
 		{name: "unknown class", version: 3, oldest: 2, class: 99, want: ErrRefused, text: "class 99"},
@@ -79,7 +85,8 @@ func TestHandshake(t *testing.T) {
 			}
 			c, err := d.Dial(t.Context(), s.Addr().String(), tc.class, tc.to)
 			if tc.want != nil {
-				if !errors.Is(err, tc.want) || !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), tc.text) {
+				if !errors.Is(err, tc.want) || !errors.Is(err, ErrUnreachable) ||
+					!strings.Contains(err.Error(), tc.text) {
 					t.Fatalf("dial: %v, want %v with %q", err, tc.want, tc.text)
 				}
 				return
@@ -206,7 +213,8 @@ func TestCalls(t *testing.T) {
 	if err := <-slow; err != nil {
 		t.Error(err)
 	}
-	if _, err := caller.Call(t.Context(), addr, []byte("fail")); !errors.Is(err, ErrCall) || !strings.Contains(err.Error(), "no luck") {
+	_, err := caller.Call(t.Context(), addr, []byte("fail"))
+	if !errors.Is(err, ErrCall) || !strings.Contains(err.Error(), "no luck") {
 		t.Errorf("failing call: %v", err)
 	}
 
