@@ -167,6 +167,8 @@ func (s start) in(ctx context.Context, api *client.Client, topic string, p clien
 	switch {
 	case s.latest:
 		return p.HighWatermark, nil
+	case s.offset != nil && *s.offset > p.HighWatermark:
+		return 0, fmt.Errorf("partition %d ends at offset %d, before %d", p.Partition, p.HighWatermark, *s.offset)
 	case s.offset != nil:
 		return *s.offset, nil
 	case s.tail > 0:

@@ -71,6 +71,10 @@ func TestProduceAndConsume(t *testing.T) {
 	if got := chronik(t, "", "consume", "t", "--partition", "1"); got.code != exitFailed {
 		t.Errorf("an unknown partition: %+v", got)
 	}
+	if got := chronik(t, "", "consume", "t", "--from", "7"); got.code != exitFailed ||
+		!strings.Contains(got.err, "ends at offset 6") {
+		t.Errorf("an offset beyond the end: %+v", got)
+	}
 	if got := chronik(t, "", "consume", "unknown"); got.code != exitFailed || !strings.Contains(got.err, "unknown_topic") {
 		t.Errorf("an unknown topic: %+v", got)
 	}

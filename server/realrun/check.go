@@ -268,8 +268,10 @@ func (r *realrun) checkSingle(ctx context.Context, l *log) error {
 	var group sync.WaitGroup
 	for range getters {
 		group.Go(func() {
+			g := &getter{address: r.node.address}
+			defer g.close()
 			for i := int(next.Add(1)-1) * step; i < len(l.values) && ctx.Err() == nil; i = int(next.Add(1)-1) * step {
-				if err := r.checkRecord(ctx, l, i); err != nil {
+				if err := l.checkRecord(g, i); err != nil {
 					cancel(err)
 				}
 			}
@@ -279,27 +281,15 @@ func (r *realrun) checkSingle(ctx context.Context, l *log) error {
 	return context.Cause(ctx)
 }
 
-func (r *realrun) checkRecord(ctx context.Context, l *log, i int) error {
-	url := fmt.Sprintf("http://%s/v1/topics/%s/partitions/%d/records/%d", r.node.address, l.topic, l.partition, i)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := r.node.http.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	got, err := io.ReadAll(resp.Body)
+func (l *log) checkRecord(g *getter, i int) error {
+	got, contentType, err := g.get(l, i)
 	switch {
 	case err != nil:
-		return err
-	case resp.StatusCode != http.StatusOK:
-		return fmt.Errorf("record %d: %s: %s", i, resp.Status, got)
+		return fmt.Errorf("record %d: %w", i, err)
 	case !bytes.Equal(got, l.values[i]):
 		return different(i, got, l.values[i])
-	case l.types != nil && resp.Header.Get("Content-Type") != l.types[i]:
-		return fmt.Errorf("record %d has the type %q, not %q", i, resp.Header.Get("Content-Type"), l.types[i])
+	case l.types != nil && contentType != l.types[i]:
+		return fmt.Errorf("record %d has the type %q, not %q", i, contentType, l.types[i])
 	}
 	return nil
 }

@@ -41,10 +41,7 @@ func (l *log) bytes() (total int64) {
 // files writes each file as a record. Each append carries an Idempotency-Key,
 // so that one whose answer the kill has cut off can be repeated.
 func (r *realrun) files(ctx context.Context) error {
-	spec := client.TopicSpec{
-		Name: filesTopic, Partitions: filesPartitions, Configs: map[string]string{"max.message.bytes": "33554432"},
-	}
-	if _, err := r.node.api.CreateTopic(ctx, spec); err != nil {
+	if err := r.createTopic(ctx, filesTopic, filesPartitions); err != nil {
 		return err
 	}
 	places := make([]client.Placed, len(r.in.files))
@@ -74,6 +71,15 @@ func (r *realrun) files(ctx context.Context) error {
 	}
 	r.report.logs = append(r.report.logs, logs...)
 	return nil
+}
+
+// createTopic makes a topic for records of any size that the sources have: there
+// are lines of more than a megabyte.
+func (r *realrun) createTopic(ctx context.Context, name string, partitions int32) error {
+	_, err := r.node.api.CreateTopic(ctx, client.TopicSpec{
+		Name: name, Partitions: partitions, Configs: map[string]string{"max.message.bytes": "33554432"},
+	})
+	return err
 }
 
 // writeFilesKilled writes files from first on and kills the node when half of

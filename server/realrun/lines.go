@@ -30,7 +30,7 @@ func (r *realrun) linesByStream(ctx context.Context) error {
 // the rest with a kill in the middle. After the kill the log's end tells where
 // to go on: there is one writer and one partition.
 func (r *realrun) writeLines(ctx context.Context, topic string, write writer) error {
-	if _, err := r.node.api.CreateTopic(ctx, client.TopicSpec{Name: topic, Partitions: 1}); err != nil {
+	if err := r.createTopic(ctx, topic, 1); err != nil {
 		return err
 	}
 	all := &log{topic: topic, values: r.in.lines}

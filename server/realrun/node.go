@@ -127,9 +127,9 @@ func (n *node) highWatermark(ctx context.Context, topic string, partition int) (
 	return all[partition].HighWatermark, nil
 }
 
-// diskBytes is the size of everything in the data directory.
-func (n *node) diskBytes() (total int64) {
-	_ = filepath.WalkDir(n.data(), func(_ string, entry fs.DirEntry, err error) error {
+// diskBytes is what everything below a directory of the data takes.
+func (n *node) diskBytes(below string) (total int64) {
+	_ = filepath.WalkDir(filepath.Join(n.data(), below), func(_ string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return nil // a file that a compaction has removed
 		}

@@ -28,9 +28,9 @@ func (r *report) note(format string, args ...any) { fmt.Fprintf(r.out, "  "+form
 
 func (r *report) end(n *node, in input) error {
 	now, peak := n.memory()
-	disk, values := n.diskBytes(), in.fileBytes+2*in.lineBytes
-	r.title("%d bytes of values take %s on disk (%.2f×, the journal included)", values, size(disk),
-		float64(disk)/float64(values))
+	all, logs, values := n.diskBytes(""), n.diskBytes("logs/logs"), in.fileBytes+2*in.lineBytes
+	r.title("%s of values take %s on disk as logs (%.2f×), %s with journal and metadata, which do not grow with them",
+		size(values), size(logs), float64(logs)/float64(values), size(all))
 	r.note("node: %s resident, %s at its peak", now, peak)
 	r.title("every byte came back; %.0f s in all", time.Since(r.began).Seconds())
 	return nil
