@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -45,6 +46,13 @@ func (c *Config) validateNode() error {
 		validateAdvertise("kafka-advertise", c.KafkaAdvertise),
 		validateAdvertise("peer-advertise", c.PeerAdvertise),
 		between("shutdown-timeout", c.ShutdownTimeout, time.Millisecond, time.Hour))
+	protection := http.NewCrossOriginProtection()
+	for _, o := range c.AllowedOrigins {
+		if err := protection.AddTrustedOrigin(o); err != nil {
+			faults = append(faults, invalid("allowed-origins", "%q is not SCHEME://HOST[:PORT], such as "+
+				"https://console.example.com", o))
+		}
+	}
 	return errors.Join(faults...)
 }
 

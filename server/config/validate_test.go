@@ -13,6 +13,7 @@ func TestValidateRefuses(t *testing.T) {
 		want   string
 	}{
 		"node id":             {func(c *Config) { c.NodeID = 0 }, "--node-id: 0 is not a node id"},
+		"origin":              {func(c *Config) { c.AllowedOrigins = []string{"console"} }, "--allowed-origins"},
 		"no data dir":         {func(c *Config) { c.DataDir = " " }, "--data-dir"},
 		"no port":             {func(c *Config) { c.HTTP = "127.0.0.1" }, "not HOST:PORT"},
 		"bad port":            {func(c *Config) { c.HTTP = "127.0.0.1:65536" }, "port \"65536\""},
@@ -52,6 +53,7 @@ func TestValidateAccepts(t *testing.T) {
 	c := Default()
 	c.HTTP, c.Ops, c.Insecure = "0.0.0.0:8080", "[::1]:0", true
 	c.HTTPAdvertise = "logs.example.com:80"
+	c.AllowedOrigins = []string{"https://console.example.com:8443"}
 	c.Peers = []string{"1@127.0.0.1:7071", "2@127.0.0.1:7072"}
 	if err := c.Validate(); err != nil {
 		t.Error(err)
