@@ -109,7 +109,7 @@ func (s *Server) streamBatches(w http.ResponseWriter, r *http.Request, p *produc
 // that is still sending sees the reason before its connection is cut.
 func (st *lineStream) drain() {
 	st.out.flush()
-	_ = st.out.ctrl.SetReadDeadline(st.s.now().Add(drainTime))
+	_ = st.out.ctrl.SetReadDeadline(time.Now().Add(drainTime))
 	for left := drainBytes; left > 0; {
 		n, err := st.r.Body.Read(st.buf)
 		if left -= n; err != nil {
@@ -166,7 +166,7 @@ func (st *lineStream) read() (int, error) {
 		}
 		st.buf = append(st.buf, make([]byte, min(len(st.buf), st.maxLine()-len(st.buf)))...)
 	}
-	_ = st.out.ctrl.SetReadDeadline(st.s.now().Add(st.s.limits.BodyTimeout)) // not on tests' writers
+	_ = st.out.ctrl.SetReadDeadline(time.Now().Add(st.s.limits.BodyTimeout)) // not on tests' writers
 	if st.stop.Load() {
 		return 0, server.ErrShuttingDown
 	}

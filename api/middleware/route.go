@@ -3,6 +3,7 @@ package middleware
 import (
 	"net/http"
 	"strings"
+	"time"
 )
 
 // streamCharge is what a body without end is charged: its handler holds no
@@ -87,9 +88,10 @@ func (rt *Route) admit(resp *Response, r *http.Request) error {
 	}
 	if !stream {
 		// A stream's deadline is its handler's, line by line. The server
-		// resets the deadline for the connection's next request.
+		// resets the deadline for the connection's next request. It is the
+		// machine's clock that counts, whatever Now says.
 		_ = http.NewResponseController(resp.ResponseWriter).
-			SetReadDeadline(resp.started.Add(c.cfg.BodyTimeout)) // fails on writers without one: tests
+			SetReadDeadline(time.Now().Add(c.cfg.BodyTimeout)) // fails on writers without one: tests
 	}
 	if coding == identity && r.ContentLength > 0 {
 		return nil
