@@ -222,13 +222,12 @@ func (b *Broker) serve(t *meta.Topic) *entry {
 }
 
 // logLeadership tells operators of a failover: on the controller, which
-// decided it, and on the new leader.
+// decided it, and on the replicas, whose leader is another one now.
 func (b *Broker) logLeadership(topic string, p int32, was, is *meta.Partition) {
-	controller := b.meta.Status().Leader == b.o.Node
-	if was.Leader == is.Leader || !controller && is.Leader != b.o.Node {
+	if was.Leader == is.Leader || !b.assigned(is) && b.meta.Status().Leader != b.o.Node {
 		return
 	}
-	if was.Leader != 0 && controller && b.fenced(was.Leader) {
+	if was.Leader != 0 && b.fenced(was.Leader) {
 		b.o.Logger.Warn("leader timeout", "topic", topic, "partition", p, "leader", was.Leader)
 	}
 	if is.Leader != 0 {
