@@ -16,40 +16,40 @@ import (
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if built.dir != "" {
-			_ = os.RemoveAll(built.dir) // a temporary directory: the system cleans up too
+		if building.dir != "" {
+			_ = os.RemoveAll(building.dir) // a temporary directory: the system cleans up too
 		}
 		os.Exit(code)
 	}))
 }
 
-// built is the binary under test, made by the first test that wants it.
-var built struct {
+// building is the binary under test, made by the first test that wants it.
+var building struct {
 	once sync.Once
 	dir  string
 	bin  string
 	err  error
 }
 
-func binary(t *testing.T) string {
+func built(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("builds and runs the binary")
 	}
-	built.once.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "chronik-chaos-"); built.err == nil {
-			built.bin, built.err = Build(built.dir)
+	building.once.Do(func() {
+		if building.dir, building.err = os.MkdirTemp("", "chronik-chaos-"); building.err == nil {
+			building.bin, building.err = Build(building.dir)
 		}
 	})
-	if built.err != nil {
-		t.Fatal(built.err)
+	if building.err != nil {
+		t.Fatal(building.err)
 	}
-	return built.bin
+	return building.bin
 }
 
 // TestKill kills the node again and again while clients write and read.
 func TestKill(t *testing.T) {
-	bin, dir := binary(t), t.TempDir()
+	bin, dir := built(t), t.TempDir()
 	duration := 6 * time.Second
 	if s := os.Getenv("CHRONIK_CHAOS"); s != "" {
 		d, err := time.ParseDuration(s)

@@ -20,6 +20,11 @@ func Check(l *Load, url string) (records int, faults []string) {
 			c.fault("acknowledged %q at %v lies at %v", value, said, at)
 		}
 	}
+	for value := range l.History.Refused {
+		if at, ok := c.at[value]; ok {
+			c.fault("%q was answered as not applied and lies at %v", value, at)
+		}
+	}
 	for at, value := range l.History.Seen {
 		if c.at[value] != at {
 			c.fault("a reader saw %q at %v; it is not there in the end", value, at)

@@ -27,7 +27,7 @@ func TestRootFullDisk(t *testing.T) {
 	if os.Getenv("CHRONIK_TEST_ROOT") == "" || os.Getuid() != 0 {
 		t.Skip("needs root and CHRONIK_TEST_ROOT=1: make test-root")
 	}
-	bin := binary(t)
+	bin := built(t)
 	for _, kind := range []string{"tmpfs", "ext4"} {
 		t.Run(kind, func(t *testing.T) {
 			disk := mount(t, kind)
@@ -125,7 +125,7 @@ func bigValue(i int) string { return fmt.Sprintf("%08d", i) + strings.Repeat("x"
 func expectReads(t *testing.T, l *Load, acked int) {
 	t.Helper()
 	for _, offset := range []int{0, acked / 2, acked - 1} {
-		page, err := l.page(*l.url.Load(), 0, int64(offset), "&max_bytes=1")
+		page, err := l.page(l.node(0), 0, int64(offset), "&max_bytes=1")
 		if err != nil || len(page.Records) == 0 {
 			t.Fatalf("read at %d: %v, %d records", offset, err, len(page.Records))
 		}
@@ -137,7 +137,7 @@ func expectReads(t *testing.T, l *Load, acked int) {
 
 func post(t *testing.T, l *Load, value string) int {
 	t.Helper()
-	resp, err := l.client.Post(*l.url.Load()+"/v1/topics/t/records", "text/plain", strings.NewReader(value))
+	resp, err := l.client.Post(l.node(0)+"/v1/topics/t/records", "text/plain", strings.NewReader(value))
 	if err != nil {
 		t.Fatalf("produce: %v", err)
 	}
@@ -147,7 +147,7 @@ func post(t *testing.T, l *Load, value string) int {
 
 func get(t *testing.T, l *Load, path string) int {
 	t.Helper()
-	resp, err := l.client.Get(*l.url.Load() + path)
+	resp, err := l.client.Get(l.node(0) + path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func get(t *testing.T, l *Load, path string) int {
 func trimTo(t *testing.T, l *Load, before int64) {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodDelete,
-		fmt.Sprintf("%s/v1/topics/t/partitions/0/records?before=%d", *l.url.Load(), before), nil)
+		fmt.Sprintf("%s/v1/topics/t/partitions/0/records?before=%d", l.node(0), before), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,38 +7,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 )
-
-// Place is where a record lies.
-type Place struct {
-	Partition int32
-	Offset    int64
-}
-
-// History is what clients were told. It is written by Load's clients and read
-// by Check once they have ended.
-type History struct {
-	mu sync.Mutex
-	// Acked maps acknowledged values to where they were said to lie.
-	Acked map[string]Place
-	// Sent are all values that were ever sent.
-	Sent map[string]bool
-	// Seen is what readers saw, by place.
-	Seen map[Place]string
-	// Duplicates counts answers that said "duplicate".
-	Duplicates int
-	// Faults are answers that break a promise by themselves.
-	Faults []string
-}
-
-// NewHistory is empty.
-func NewHistory() *History {
-	return &History{Acked: map[string]Place{}, Sent: map[string]bool{}, Seen: map[Place]string{}}
-}
 
 // Load drives clients against a node whose address changes with each restart.
 type Load struct {
@@ -47,7 +21,7 @@ type Load struct {
 	Writers    int
 	History    *History
 
-	url    atomic.Pointer[string]
+	urls   atomic.Pointer[[]string]
 	client *http.Client
 }
 
@@ -62,8 +36,15 @@ func NewLoad(topic string, partitions int32, writers int) *Load {
 	}
 }
 
-// Target tells the clients where the node is now.
-func (l *Load) Target(url string) { l.url.Store(&url) }
+// Target tells the clients where the nodes are now. With several, each attempt
+// goes to another one than the last.
+func (l *Load) Target(urls ...string) { l.urls.Store(&urls) }
+
+// node is the URL for the n-th attempt.
+func (l *Load) node(n int) string {
+	urls := *l.urls.Load()
+	return urls[n%len(urls)]
+}
 
 // Run drives writers and one reader per partition until ctx ends, and returns
 // when all have ended.
@@ -83,31 +64,41 @@ func (l *Load) Run(ctx context.Context) {
 // under its Idempotency-Key, until it is acknowledged; every third sends
 // batches; the others send each value once.
 func (l *Load) write(ctx context.Context, w int) {
+	attempt := w
 	for n := 0; ctx.Err() == nil; n++ {
 		value := fmt.Sprintf("w%d-%d", w, n)
 		partition := int32(w+n) % l.Partitions
+		attempt++
 		switch w % 3 {
 		case 0:
 			l.History.sent(value)
-			for ctx.Err() == nil && !l.record(value, partition, value) {
+			for ctx.Err() == nil && !l.record(l.node(attempt), value, partition, value).acked {
+				attempt++
 				pause(ctx)
 			}
 		case 1:
-			if !l.batch(value, partition) {
+			if !l.batch(l.node(attempt), value, partition) {
 				pause(ctx)
 			}
 		default:
 			l.History.sent(value)
-			if !l.record(value, partition, "") {
+			switch answer := l.record(l.node(attempt), value, partition, ""); {
+			case answer.notApplied:
+				l.History.refused(value)
+				pause(ctx)
+			case !answer.acked:
 				pause(ctx)
 			}
 		}
 	}
 }
 
-// record posts one value and tells whether it was acknowledged.
-func (l *Load) record(value string, p int32, idempotencyKey string) bool {
-	url := fmt.Sprintf("%s/v1/topics/%s/records?partition=%d", *l.url.Load(), l.Topic, p)
+// answered is how a request ended; the zero value means that nobody knows.
+type answered struct{ acked, notApplied bool }
+
+// record posts one value to a node.
+func (l *Load) record(node, value string, p int32, idempotencyKey string) answered {
+	url := fmt.Sprintf("%s/v1/topics/%s/records?partition=%d", node, l.Topic, p)
 	req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader([]byte(value)))
 	if err != nil {
 		panic(err) // a URL of our own making
@@ -121,15 +112,15 @@ func (l *Load) record(value string, p int32, idempotencyKey string) bool {
 		Offset    int64 `json:"offset"`
 		Duplicate bool  `json:"duplicate"`
 	}
-	if !l.exchange(req, &answer, http.StatusCreated, http.StatusOK) {
-		return false
+	a := l.exchange(req, &answer, http.StatusCreated, http.StatusOK)
+	if a.acked {
+		l.History.acked(value, Place{answer.Partition, answer.Offset}, answer.Duplicate, idempotencyKey != "")
 	}
-	l.History.acked(value, Place{answer.Partition, answer.Offset}, answer.Duplicate, idempotencyKey != "")
-	return true
+	return a
 }
 
-// batch posts ten values at once and tells whether there was an answer.
-func (l *Load) batch(value string, p int32) bool {
+// batch posts ten values at once and tells whether all were acknowledged.
+func (l *Load) batch(node, value string, p int32) bool {
 	type item struct {
 		Value     string `json:"value"`
 		Partition int32  `json:"partition"`
@@ -146,7 +137,7 @@ func (l *Load) batch(value string, p int32) bool {
 	if err != nil {
 		panic(err) // strings and numbers
 	}
-	req, err := http.NewRequest(http.MethodPost, *l.url.Load()+"/v1/topics/"+l.Topic+"/batches", bytes.NewReader(raw))
+	req, err := http.NewRequest(http.MethodPost, node+"/v1/topics/"+l.Topic+"/batches", bytes.NewReader(raw))
 	if err != nil {
 		panic(err)
 	}
@@ -157,21 +148,28 @@ func (l *Load) batch(value string, p int32) bool {
 			Offset    *int64 `json:"offset"`
 		} `json:"results"`
 	}
-	if !l.exchange(req, &answer, http.StatusCreated, http.StatusOK, http.StatusMultiStatus) {
-		return false
-	}
-	for i, r := range answer.Results {
-		if r.Offset != nil {
-			l.History.acked(body.Records[i].Value, Place{r.Partition, *r.Offset}, false, false)
+	a := l.exchange(req, &answer, http.StatusCreated, http.StatusOK, http.StatusMultiStatus)
+	if a.notApplied {
+		for i := range body.Records {
+			l.History.refused(body.Records[i].Value)
 		}
 	}
-	return true
+	all := a.acked
+	for i, r := range answer.Results {
+		if r.Offset == nil {
+			all = false
+			continue
+		}
+		l.History.acked(body.Records[i].Value, Place{r.Partition, *r.Offset}, false, false)
+	}
+	return all
 }
 
 // read follows one partition from its start and notes what it sees.
 func (l *Load) read(ctx context.Context, p int32) {
-	for offset := int64(0); ctx.Err() == nil; {
-		page, err := l.page(*l.url.Load(), p, offset, "&wait=200ms")
+	attempt := int(p)
+	for offset := int64(0); ctx.Err() == nil; attempt++ {
+		page, err := l.page(l.node(attempt), p, offset, "&wait=200ms")
 		if err != nil {
 			pause(ctx)
 			continue
@@ -200,68 +198,37 @@ func (l *Load) page(url string, p int32, offset int64, more string) (page, error
 		return page{}, err
 	}
 	var answer page
-	if !l.exchange(req, &answer, http.StatusOK) {
+	if !l.exchange(req, &answer, http.StatusOK).acked {
 		return page{}, fmt.Errorf("read %s/%d from %d failed", l.Topic, p, offset)
 	}
 	return answer, nil
 }
 
 // exchange sends a request and decodes the answer if its status is one of
-// those; false otherwise.
-func (l *Load) exchange(req *http.Request, answer any, statuses ...int) bool {
+// those.
+func (l *Load) exchange(req *http.Request, answer any, statuses ...int) answered {
 	resp, err := l.client.Do(req)
 	if err != nil {
-		return false
+		return answered{}
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 32<<20))
 	if err != nil {
-		return false
+		return answered{}
 	}
-	for _, s := range statuses {
-		if resp.StatusCode == s {
-			return json.Unmarshal(body, answer) == nil
-		}
+	if slices.Contains(statuses, resp.StatusCode) {
+		return answered{acked: json.Unmarshal(body, answer) == nil}
 	}
 	if resp.StatusCode < http.StatusInternalServerError && resp.StatusCode != http.StatusTooManyRequests {
 		l.History.fault("%s %s: %s: %s", req.Method, req.URL, resp.Status, body)
 	}
-	return false
-}
-
-func (h *History) sent(value string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.Sent[value] = true
-}
-
-func (h *History) acked(value string, at Place, duplicate, mayRepeat bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.Acked[value] = at
-	if duplicate {
-		h.Duplicates++
-		if !mayRepeat {
-			h.Faults = append(h.Faults, value+" was called a duplicate though it was sent once")
-		}
+	var problem struct {
+		Outcome string `json:"outcome"`
 	}
-}
-
-func (h *History) saw(at Place, value string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if before, ok := h.Seen[at]; ok && before != value {
-		h.Faults = append(h.Faults, fmt.Sprintf("%v changed from %q to %q", at, before, value))
+	if json.Unmarshal(body, &problem) != nil || problem.Outcome != "not_applied" && problem.Outcome != "unknown" {
+		l.History.fault("%s %s: %s says no outcome: %s", req.Method, req.URL, resp.Status, body)
 	}
-	h.Seen[at] = value
-}
-
-func (h *History) fault(format string, args ...any) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.Faults) < 100 {
-		h.Faults = append(h.Faults, fmt.Sprintf(format, args...))
-	}
+	return answered{notApplied: problem.Outcome == "not_applied"}
 }
 
 // pause is the client's wait before it tries a dead node again.

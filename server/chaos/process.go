@@ -8,7 +8,8 @@
 //   - a record that was not acknowledged is there at most once, whole or not at all;
 //   - a write with an Idempotency-Key, repeated until it is acknowledged, is
 //     there exactly once however many kills it met;
-//   - what a reader ever saw is what the log holds in the end.
+//   - what a reader ever saw is what the log holds in the end;
+//   - a record that was answered as not applied is not there.
 //
 // The short form runs in "make test". CHRONIK_CHAOS=5m makes the long one, of
 // that duration. State is wiped between runs; the seed is logged, and
@@ -24,6 +25,7 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -52,12 +54,16 @@ type Process struct {
 }
 
 // Serve starts a node on the data directory and returns when it is ready.
-// Ports are the kernel's choice.
+// Ports that args do not name are the kernel's choice.
 func Serve(ctx context.Context, bin, dir string, args ...string) (*Process, error) {
-	args = append([]string{
-		"serve", "--data-dir", dir, "--http", "127.0.0.1:0", "--kafka", "127.0.0.1:0",
-		"--peer", "127.0.0.1:0", "--log-format", "json",
-	}, args...)
+	given := args
+	args = []string{"serve", "--data-dir", dir, "--log-format", "json"}
+	for _, flag := range []string{"--http", "--kafka", "--peer"} {
+		if !slices.Contains(given, flag) {
+			args = append(args, flag, "127.0.0.1:0")
+		}
+	}
+	args = append(args, given...)
 	p := &Process{cmd: exec.Command(bin, args...), done: make(chan struct{})}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -137,6 +143,28 @@ func (p *Process) ExitCode() int { return p.cmd.ProcessState.ExitCode() }
 // Log returns the last lines of the node's log.
 func (p *Process) Log() string { return p.log.String() }
 
+// Logged returns the lines of the node's log, as far as they are kept, that
+// have the message and each of the attributes, written as in JSON.
+func (p *Process) Logged(msg string, attributes ...string) (lines []string) {
+	p.log.mu.Lock()
+	defer p.log.mu.Unlock()
+	attributes = append([]string{fmt.Sprintf(`"msg":%q`, msg)}, attributes...)
+	for _, line := range p.log.lines {
+		if !slices.ContainsFunc(attributes, func(a string) bool { return !strings.Contains(line, a) }) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// Signal sends SIGSTOP, SIGCONT and the like.
+func (p *Process) Signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
+
+const (
+	keptLines  = 20000 // of a process's log
+	shownLines = 60    // where a test tells of a failure
+)
+
 // logTail keeps the last lines of a log.
 type logTail struct {
 	mu    sync.Mutex
@@ -146,7 +174,7 @@ type logTail struct {
 func (l *logTail) add(line string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.lines) == 200 {
+	if len(l.lines) == keptLines {
 		l.lines = append(l.lines[:0], l.lines[1:]...)
 	}
 	l.lines = append(l.lines, line)
@@ -156,5 +184,5 @@ func (l *logTail) add(line string) {
 func (l *logTail) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return strings.Join(l.lines, "\n")
+	return strings.Join(l.lines[max(0, len(l.lines)-shownLines):], "\n")
 }

@@ -15,7 +15,7 @@ import (
 
 // SIGTERM waits for the requests in progress; a second one does not.
 func TestSignals(t *testing.T) {
-	bin, dir := binary(t), t.TempDir()
+	bin, dir := built(t), t.TempDir()
 	node := serve(t.Context(), t, bin, dir)
 	createTopic(t, node.URL, `{"name":"t"}`)
 
@@ -89,7 +89,7 @@ func TestSyncErrorEndsProcess(t *testing.T) {
 	if out, err := exec.Command(strace, "-o", "/dev/null", "true").CombinedOutput(); err != nil {
 		t.Skipf("strace may not trace here: %v %s", err, out)
 	}
-	bin, dir := binary(t), t.TempDir()
+	bin, dir := built(t), t.TempDir()
 	node := serve(t.Context(), t, bin, dir)
 	createTopic(t, node.URL, `{"name":"t"}`)
 	load := NewLoad("t", 1, 1)
