@@ -98,6 +98,9 @@ func (n *Node) bind() error {
 	if n.web, err = bindWeb("http", n.cfg.HTTP, conns, n.log); err != nil {
 		return fmt.Errorf("--http: %w", err)
 	}
+	if err := n.bindKafka(conns); err != nil {
+		return err
+	}
 	if err := n.bindPeers(); err != nil {
 		return err
 	}
@@ -114,7 +117,8 @@ func (n *Node) bind() error {
 func (n *Node) serve() {
 	deps := api.Deps{
 		Broker: n.broker, Logger: n.log, Registry: n.registry, Gatherer: n.registry,
-		Tracer: n.tracing.Tracer(), Now: n.o.Now, AllowedHosts: n.allowedHosts(), Ready: n.checks,
+		Tracer: n.tracing.Tracer(), Now: n.o.Now, AllowedHosts: n.allowedHosts(),
+		AllowedOrigins: n.cfg.AllowedOrigins, Ready: n.checks,
 		Version: n.o.Version, SplitOps: n.ops != nil,
 		Limits: api.Limits{
 			MaxRecordBytes: int64(n.cfg.MaxRecordBytes), MaxBatchBytes: int64(n.cfg.MaxBatchBytes),
@@ -122,6 +126,7 @@ func (n *Node) serve() {
 		},
 	}
 	n.web.serve(api.New(deps))
+	n.serveKafka()
 	if n.ops != nil {
 		n.ops.serve(api.NewOps(deps))
 	}
