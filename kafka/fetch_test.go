@@ -175,7 +175,8 @@ func TestFetchSession(t *testing.T) {
 	}
 	r.put("t", 2, "b")
 	changed := next(2)
-	if len(changed.Topics) != 1 || len(changed.Topics[0].Partitions) != 1 || changed.Topics[0].Partitions[0].Partition != 2 {
+	if len(changed.Topics) != 1 || len(changed.Topics[0].Partitions) != 1 ||
+		changed.Topics[0].Partitions[0].Partition != 2 {
 		t.Errorf("partition 2 changed: %+v", changed.Topics)
 	}
 	wantCode(t, next(9).ErrorCode, kerr.InvalidFetchSessionEpoch)

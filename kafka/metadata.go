@@ -49,7 +49,8 @@ func (k *Listener) allTopics(visit func(server.Topic)) {
 }
 
 // findTopic describes a topic that was asked for by id or name.
-func (k *Listener) findTopic(ctx context.Context, info *server.ClusterInfo, want *kmsg.MetadataRequestTopic, create bool,
+func (k *Listener) findTopic(ctx context.Context, info *server.ClusterInfo, want *kmsg.MetadataRequestTopic,
+	create bool,
 ) kmsg.MetadataResponseTopic {
 	t, err := k.resolve(ctx, want, create)
 	if err == nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/chroniklog/chronik/kafka"
 	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/server/servertest"
 )
 
 // consume reads n records of a topic from its start.
@@ -86,5 +87,27 @@ func (b *broker) append(t *testing.T, topic string, a partition.RecordAppend) {
 	}
 	if _, err := p.Wait(ctx); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// The node's own listener serves what was written before a restart, under a
+// new leader epoch, to a producer that lives through it.
+func TestNodeServesKafka(t *testing.T) {
+	n := servertest.Start(t, servertest.Unchecked())
+	ctx := within(t, 30*time.Second)
+	b := &broker{Node: n, addr: n.Kafka}
+	p := b.client(t, kgo.DefaultProduceTopic("t"), kgo.AllowAutoTopicCreation())
+	if err := p.ProduceSync(ctx, kgo.StringRecord("before")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	n.Restart()
+	b.addr = n.Kafka
+	p = b.client(t, kgo.DefaultProduceTopic("t"))
+	if err := p.ProduceSync(ctx, kgo.StringRecord("after")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	got := b.consume(t, "t", 2)
+	if string(got[0].Value) != "before" || string(got[1].Value) != "after" || got[1].LeaderEpoch <= got[0].LeaderEpoch {
+		t.Errorf("%q in epoch %d, %q in epoch %d", got[0].Value, got[0].LeaderEpoch, got[1].Value, got[1].LeaderEpoch)
 	}
 }

@@ -185,7 +185,8 @@ func (k *Listener) createPartitions(ctx context.Context, req *kmsg.CreatePartiti
 	return resp
 }
 
-func (k *Listener) addPartitions(ctx context.Context, want *kmsg.CreatePartitionsRequestTopic, validateOnly bool) error {
+func (k *Listener) addPartitions(ctx context.Context, want *kmsg.CreatePartitionsRequestTopic, validateOnly bool,
+) error {
 	t, err := k.broker.Topic(want.Topic)
 	if err != nil {
 		return err

@@ -91,10 +91,12 @@ func adminAPIs() []api {
 }
 
 // find is the row of a key, nil if it is not spoken.
-func (k *Listener) find(key int16) *api {
-	i := sort.Search(len(k.apis), func(i int) bool { return k.apis[i].key >= key })
-	if i < len(k.apis) && k.apis[i].key == key {
-		return &k.apis[i]
+func (k *Listener) find(key int16) *api { return find(k.apis, key) }
+
+func find(rows []api, key int16) *api {
+	i := sort.Search(len(rows), func(i int) bool { return rows[i].key >= key })
+	if i < len(rows) && rows[i].key == key {
+		return &rows[i]
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ type Node struct {
 	DataDir string `name:"data-dir" env:"CHRONIK_DATA_DIR" default:"./data" help:"Directory of everything the node keeps; locked while it runs."`
 	HTTP    string `name:"http" env:"CHRONIK_HTTP" default:"127.0.0.1:8080" help:"HTTP API."`
 	Ops     string `name:"ops" env:"CHRONIK_OPS" placeholder:"HOST:PORT" help:"Serve health and metrics here instead of on the HTTP address."`
-	Kafka   string `name:"kafka" env:"CHRONIK_KAFKA" default:"127.0.0.1:9092" help:"Kafka listener; reserved, this version speaks HTTP only."`
+	Kafka   string `name:"kafka" env:"CHRONIK_KAFKA" default:"127.0.0.1:9092" help:"Kafka listener."`
 	Peer    string `name:"peer" env:"CHRONIK_PEER" default:"127.0.0.1:7070" help:"Address for traffic between nodes."`
 
 	HTTPAdvertise  string `name:"http-advertise" env:"CHRONIK_HTTP_ADVERTISE" placeholder:"HOST:PORT" help:"HTTP address told to others, if not the one listened on."`

@@ -51,6 +51,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("%s: %w", what, err))
 		}
 	}
+	note("kafka", n.kafka.shutdown(ctx))
 	note("http", n.web.shutdown(ctx))
 	note("broker", n.broker.Close(ctx))
 	note("peers", n.peers.leave())
@@ -135,6 +136,9 @@ func (n *Node) Abort(ctx context.Context) error {
 		if w != nil {
 			errs = append(errs, w.close())
 		}
+	}
+	if n.kafka != nil {
+		errs = append(errs, n.kafka.close())
 	}
 	if n.broker != nil {
 		errs = append(errs, n.broker.Close(ctx))

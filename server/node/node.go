@@ -76,6 +76,7 @@ type Node struct {
 	peers    *peers
 	joined   atomic.Pointer[cluster.Cluster]
 	web, ops *webServer
+	kafka    *kafkaServer
 	ready    atomic.Bool
 	fatal    atomic.Bool
 }
@@ -127,7 +128,7 @@ func (n *Node) start(ctx context.Context) error {
 	n.registry.MustRegister(telemetry.NewStateCollector(n.state))
 	n.ready.Store(true)
 	n.serve()
-	n.log.Info("ready", "http", n.URL(), "node_id", n.cfg.NodeID, "cluster_id", n.dir.id.ClusterID,
+	n.log.Info("ready", "http", n.URL(), "kafka", n.KafkaAddr(), "node_id", n.cfg.NodeID, "cluster_id", n.dir.id.ClusterID,
 		"data_dir", n.cfg.DataDir, "took", time.Since(n.started).Round(time.Millisecond).String())
 	return nil
 }
@@ -141,7 +142,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.broker = server.New(server.Options{
 		Node: n.cfg.NodeID, Incarnation: incarnation, Directory: directory,
 		HTTP:  advertised(n.cfg.HTTPAdvertise, n.web.addr()),
-		Kafka: advertised(n.cfg.KafkaAdvertise, n.cfg.Kafka),
+		Kafka: advertised(n.cfg.KafkaAdvertise, n.KafkaAddr()),
 		Peer:  n.peerAddr(),
 		Now:   n.o.Now, Logger: n.log, Metrics: n.metrics, Tracer: n.tracing.Tracer(),
 		AutoCreate: n.cfg.AutoCreateTopics, Partitions: n.cfg.DefaultPartitions,

@@ -31,9 +31,11 @@ import (
 // endTimeout bounds a start or an end.
 const endTimeout = 30 * time.Second
 
-// Node is a node under test. URL, Client and Broker change with Restart.
+// Node is a node under test. URL, Kafka (the Kafka listener's address), Client
+// and Broker change with Restart.
 type Node struct {
 	URL    string
+	Kafka  string
 	Client *http.Client
 	Broker *server.Broker
 
@@ -126,6 +128,7 @@ func (n *Node) tryStart() error {
 	}
 	n.transport = &http.Transport{MaxIdleConnsPerHost: 128}
 	n.node, n.URL, n.Broker = started, started.URL(), started.Broker()
+	n.Kafka = started.KafkaAddr()
 	n.Client = &http.Client{Transport: n.transport}
 	if !n.o.unchecked {
 		n.Client.Transport = newContract(n.t, n.transport)
