@@ -80,6 +80,7 @@ type segEntry struct {
 	End            segment.Mark
 	Pages          int
 	Sealed, Sparse bool
+	Tombstones     bool
 	Cleaned        int64
 	Created        int64
 	Scrubbed       int64
@@ -156,7 +157,7 @@ func (l *Log) entry() (e logEntry, ok bool) {
 		}
 	}
 	for _, seg := range l.segs {
-		if seg.Synced.Pos == segment.HeaderBytes || !seg.Named {
+		if seg.Synced == segment.Start(seg.Base) || !seg.Named {
 			break
 		}
 		e.Segs = append(e.Segs, segmentEntry(seg))
@@ -173,7 +174,7 @@ func segmentEntry(seg *segment.Segment) segEntry {
 	return segEntry{
 		Number: seg.Number, Index: index.number, Base: seg.Base, End: seg.Synced, Pages: seg.SyncedPages,
 		Sealed: seg.Sealed && seg.Synced == seg.End, Sparse: seg.Sparse,
-		Cleaned: seg.CleanedAt, Created: seg.Created, Scrubbed: seg.Scrubbed,
+		Tombstones: seg.Tombstones, Cleaned: seg.CleanedAt, Created: seg.Created, Scrubbed: seg.Scrubbed,
 	}
 }
 

@@ -212,6 +212,7 @@ func (s *Store) finish(c *Cycle, ops []*op) {
 // background writer when it has something to do.
 func (s *Store) account() {
 	grown := int64(0)
+	s.evicting.Lock()
 	for i := range s.parts {
 		p := &s.parts[i]
 		if p.bytes > 0 {
@@ -221,6 +222,7 @@ func (s *Store) account() {
 			grown += p.bytes
 		}
 	}
+	s.evicting.Unlock()
 	for i := range s.frames {
 		grown += int64(s.frames[i].Size())
 	}

@@ -10,8 +10,9 @@ import (
 // The entries of a checkpoint, as varints; see FORMAT.md.
 
 const (
-	flagSealed = 1
-	flagSparse = 2
+	flagSealed     = 1
+	flagSparse     = 2
+	flagTombstones = 4
 )
 
 func (e *logEntry) append(b []byte) []byte {
@@ -43,6 +44,9 @@ func (e *segEntry) append(b []byte) []byte {
 	}
 	if e.Sparse {
 		flags |= flagSparse
+	}
+	if e.Tombstones {
+		flags |= flagTombstones
 	}
 	b = append(b, flags)
 	b = binary.AppendUvarint(b, e.Number)
@@ -123,12 +127,13 @@ func (d *decoder) segEntry() (e segEntry) {
 		return e
 	}
 	e.Sealed, e.Sparse = flags[0]&flagSealed != 0, flags[0]&flagSparse != 0
+	e.Tombstones = flags[0]&flagTombstones != 0
 	e.Number, e.Index = d.uvarint(math.MaxUint64), d.uvarint(math.MaxUint64)
 	e.Pages = int(d.uvarint(math.MaxInt32))
 	for _, v := range []*int64{&e.Base, &e.End.Pos, &e.End.Next, &e.End.MaxTs, &e.Cleaned, &e.Created, &e.Scrubbed} {
 		*v = d.varint()
 	}
-	if e.Base < 0 || e.End.Pos < segment.HeaderBytes || e.End.Next < e.Base || flags[0]&^(flagSealed|flagSparse) != 0 {
+	if e.Base < 0 || e.End.Pos < segment.HeaderBytes || e.End.Next < e.Base || flags[0]&^(flagSealed|flagSparse|flagTombstones) != 0 {
 		d.fail()
 	}
 	return e

@@ -37,8 +37,10 @@ func (r *refQueue) pop() {
 
 // evict forgets the oldest batches of all logs until the tails are within
 // their budget. What is not yet in a segment is pinned: eviction stops there,
-// for the background writer comes by soon. The committer calls it.
+// and the background writer goes on with it.
 func (s *Store) evict() {
+	s.evicting.Lock()
+	defer s.evicting.Unlock()
 	for s.cached.Load() > s.opts.TailBytes && !s.cachedQueue.empty() {
 		ref := s.cachedQueue.first()
 		l := ref.log

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -196,8 +197,5 @@ func sameBatches(t testing.TB, what string, got, want [][]byte) {
 
 func value(n, size int) string {
 	s := fmt.Sprintf("%d-", n)
-	for len(s) < size {
-		s += "x"
-	}
-	return s
+	return s + strings.Repeat("x", max(0, size-len(s)))
 }

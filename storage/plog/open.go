@@ -32,19 +32,18 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		}
 		return nil, fmt.Errorf("open the data directory %s: %w", opts.Dir, errors.Join(errs...))
 	}
-	s.run0()
+	s.start()
 	return s, nil
 }
 
-// run0 starts the goroutines.
-func (s *Store) run0() {
-	ctx, cancel := context.WithCancel(context.Background())
-	s.stop = cancel
+// start starts the goroutines.
+func (s *Store) start() {
+	s.running, s.stop = context.WithCancel(context.Background())
 	s.wg.Add(2)
 	s.committer.Add(1)
 	go s.commit()
-	go s.write(ctx)
-	go s.maintain(ctx)
+	go s.write(s.running)
+	go s.maintain(s.running)
 	s.kickWriter()
 }
 

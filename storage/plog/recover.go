@@ -69,7 +69,7 @@ func (r *recovery) load(e *logEntry) {
 		l.segs = append(l.segs, &segment.Segment{
 			Header: l.header(x.Base, x.Number), Name: l.file(x.Base, x.Number, segmentExt),
 			End: x.End, Synced: x.End, Known: x.End, SyncedPages: x.Pages, Named: true, Sealed: x.Sealed, Sparse: x.Sparse,
-			CleanedAt: x.Cleaned, Created: x.Created, Scrubbed: x.Scrubbed,
+			CleanedAt: x.Cleaned, Tombstones: x.Tombstones, Created: x.Created, Scrubbed: x.Scrubbed,
 			Index: segment.Index{Name: l.file(x.Base, x.Index, indexExt), Pages: x.Pages, Ready: x.Sealed},
 		})
 	}

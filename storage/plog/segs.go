@@ -254,7 +254,7 @@ func (s *Store) report(id ID, err error) {
 func (l *Log) unsyncedSegs() []*segment.Segment {
 	var list []*segment.Segment
 	for _, s := range l.segs {
-		if s.Synced != s.End || !s.Named && s.End.Pos > segment.HeaderBytes {
+		if s.Synced != s.End || !s.Named && !s.Blank() {
 			list = append(list, s)
 		}
 	}
@@ -307,7 +307,7 @@ func (s *Store) syncDir(shard int) error {
 // dropSegs lets go of the segments that end at or below before. Under io and
 // mu.
 func (l *Log) dropSegs(before int64) (segments int, bytes int64) {
-	for len(l.segs) > 0 && l.segs[0].End.Next <= before && l.segs[0].End.Pos > segment.HeaderBytes {
+	for len(l.segs) > 0 && l.segs[0].End.Next <= before && !l.segs[0].Blank() {
 		seg := l.segs[0]
 		l.empty = seg.End.Next
 		l.segs = slices.Delete(l.segs, 0, 1)
@@ -377,16 +377,17 @@ func (l *Log) planCut(to int64) (*cut, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.at = from
-	_, err = c.seg.Walk(l.s.segFiles, from, func(at segment.Mark, h *record.Header, _ []byte) error {
-		if c.at = at; h.NextOffset() > to {
+	c.at, err = c.seg.Walk(l.s.segFiles, from, func(_ segment.Mark, h *record.Header, _ []byte) error {
+		if h.NextOffset() > to {
+			to = min(to, h.BaseOffset)
 			return errFound
 		}
 		return nil
 	})
-	if !errors.Is(err, errFound) {
-		return nil, l.corrupted(c.seg, fmt.Errorf("%w: no batch holds offset %d: %w", segment.ErrCorrupt, to, err))
+	if err != nil && !errors.Is(err, errFound) {
+		return nil, l.corrupted(c.seg, err)
 	}
+	c.at.Next = to // compaction may have left a hole before it
 	if c.at.Pos == segment.HeaderBytes {
 		return c, nil
 	}

@@ -44,12 +44,11 @@ type Store struct {
 	wakeup     chan struct{} // one token: there is something in the queues
 
 	// Of the committer.
-	lsn         uint64 // of the next frame
-	frames      []journal.Frame
-	parts       []part
-	directs     int // parts that are written directly
-	cachedQueue refQueue
-	sinceSpace  int64 // bytes written since the last look at the disk's space
+	lsn        uint64 // of the next frame
+	frames     []journal.Frame
+	parts      []part
+	directs    int   // parts that are written directly
+	sinceSpace int64 // bytes written since the last look at the disk's space
 
 	// Of the background writer.
 	seq        uint64 // of the last checkpoint
@@ -59,6 +58,9 @@ type Store struct {
 	requests   []request
 	noRequests bool
 
+	evicting    sync.Mutex // guards what follows
+	cachedQueue refQueue
+
 	trashMu sync.Mutex
 	garbage []string // files that no log knows any more
 
@@ -66,11 +68,17 @@ type Store struct {
 	lastLook time.Duration
 	changed  chan struct{} // closed when there may be room again; nil: nobody waits
 
+	maintaining sync.Mutex // held by a pass of maintenance; guards what follows
+	clockAt     time.Duration
+	clockSeen   bool
+	paceDebt    time.Duration
+
 	failMu sync.Mutex
 	failed error
 
 	committer sync.WaitGroup
-	wg        sync.WaitGroup // the other goroutines
+	wg        sync.WaitGroup  // the other goroutines
+	running   context.Context // of the background goroutines
 	stop      context.CancelFunc
 	stopping  chan struct{} // closed by Close and Abort
 	closeOnce sync.Once
@@ -255,6 +263,8 @@ func (s *Store) close(ctx context.Context) error {
 	close(s.stopping)
 	s.stop()
 	s.wg.Wait()
+	s.maintaining.Lock() // a caller's pass is over
+	defer s.maintaining.Unlock()
 	s.committer.Wait()
 	s.refuseOps(ErrClosed)
 	var err error

@@ -118,6 +118,7 @@ func (s *Store) step(ctx context.Context) error {
 	case s.unwritten.Load() >= s.opts.WriteBehindBytes:
 		err = s.flushAll(false)
 	}
+	s.evict()
 	for _, r := range requests {
 		r.done <- err
 	}

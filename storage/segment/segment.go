@@ -27,13 +27,17 @@ type Segment struct {
 	Sparse      bool // compacted: offsets may be left out
 	// CleanedAt is when the segment was first compacted, Unix milliseconds, 0:
 	// never.
-	CleanedAt int64
+	CleanedAt  int64
+	Tombstones bool // it may hold some, as of then
 	// Created is when the segment was begun, Unix milliseconds.
 	Created  int64
 	Reserved int64 // disk space is preallocated up to here
 	Index    Index
 	Scrubbed int64 // when a scrub read it last, Unix milliseconds
 }
+
+// Blank tells whether nothing was ever written to the segment.
+func (s *Segment) Blank() bool { return s.End == Start(s.Base) }
 
 // Batch is a record batch to write.
 type Batch struct {
