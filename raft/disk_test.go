@@ -15,6 +15,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"github.com/chroniklog/chronik/raft/meta"
+	"github.com/chroniklog/chronik/storage/kv"
 	"github.com/chroniklog/chronik/storage/vfs"
 )
 
@@ -451,6 +452,75 @@ func TestMissingPartsAreCorrupt(t *testing.T) {
 	}
 }
 
+// TestVoteSurvives: a member that crashed after its vote left gives no other
+// one in that term.
+func TestVoteSurvives(t *testing.T) {
+	d := newTestDisk(t)
+	ask := func(d *Disk, from uint64) (answer *pb.Message) {
+		c, err := NewCore(CoreConfig{ID: testRaftID, Storage: d, Fence: d.fence, Send: func(msgs []*pb.Message) {
+			for _, m := range msgs {
+				if m.GetType() == pb.MsgVoteResp {
+					answer = m
+				}
+			}
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Step(&pb.Message{
+			Type: pb.MsgVote.Enum(), To: new(uint64(testRaftID)), From: new(from), Term: new(uint64(5)),
+			Index: new(uint64(10)), LogTerm: new(uint64(4)),
+		})
+		for c.HasReady() {
+			if err := c.Process(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if answer == nil {
+			t.Fatal("no answer")
+		}
+		return answer
+	}
+	if ask(d, 78).GetReject() {
+		t.Fatal("the first vote was refused")
+	}
+	crashed, err := openDisk(diskOpts(copyDir(t, d.dir)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeDisk(t, crashed)
+	if !ask(crashed, 79).GetReject() {
+		t.Error("voted twice in one term")
+	}
+	if ask(crashed, 78).GetReject() {
+		t.Error("the vote was not repeated")
+	}
+}
+
+// TestMissingKey: the store can't tell that a key is gone; the sum can.
+func TestMissingKey(t *testing.T) {
+	d := newTestDisk(t)
+	if _, err := d.Load(); err != nil {
+		t.Fatal(err)
+	}
+	image := meta.NewImage()
+	_, changes, _, err := image.Apply(2, meta.Encode(meta.Request{}, &meta.MapProducer{Name: "n", TTLMs: 1}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Apply(Applied{Position: Position{2, 1}, Conf: d.conf, Changes: changes}); err != nil {
+		t.Fatal(err)
+	}
+	var b kv.Batch
+	b.Delete(stateKey(changes[1].Key))
+	if err := d.state.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Load(); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "keys with sum") {
+		t.Errorf("load without a key: %v", err)
+	}
+}
+
 // TestInstallCrash: a copy of the disk taken at any step of an installation
 // opens as it was before, or as it is after.
 func TestInstallCrash(t *testing.T) {
@@ -550,69 +620,4 @@ func (c *copyingFS) SyncDir(name string) error {
 	c.calls++
 	c.copy()
 	return c.FS.SyncDir(name)
-}
-
-func TestSnapshotStream(t *testing.T) {
-	m := NewMemory(testSeed())
-	snap, err := m.Snapshot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	whole := string(snap.GetData())
-	read := func(s string) error {
-		_, err := readSnapshot(strings.NewReader(s), func(_, _ []byte) error { return nil })
-		return err
-	}
-	if err := read(whole); err != nil {
-		t.Fatal(err)
-	}
-	for i := range whole {
-		if err := read(whole[:i]); !errors.Is(err, ErrCorrupt) {
-			t.Errorf("cut at %d: %v", i, err)
-		}
-		b := []byte(whole)
-		b[i] ^= 4
-		if err := read(string(b)); err == nil {
-			t.Errorf("flip at %d is accepted", i)
-		}
-	}
-}
-
-func FuzzSnapshot(f *testing.F) {
-	snap, err := NewMemory(testSeed()).Snapshot()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(snap.GetData())
-	f.Fuzz(func(t *testing.T, b []byte) {
-		_, _ = readSnapshot(strings.NewReader(string(b)), func(k, v []byte) error {
-			if len(k)+len(v) > len(b) {
-				t.Error("pair is larger than the input")
-			}
-			return nil
-		})
-	})
-}
-
-func FuzzRecords(f *testing.F) {
-	f.Add((&identity{raftID: 1, node: 2, cluster: "c", members: testSeed().Members}).encode())
-	f.Add(encodeMembers(testSeed().Members))
-	f.Add(encodeEntry(entry(1, 2, "x")))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if i, err := parseIdentity(b); err == nil {
-			if string(i.encode()) != string(b) {
-				t.Error("identity doesn't survive")
-			}
-		}
-		if m, err := decodeMembers(b); err == nil && len(m) > 0 {
-			if string(encodeMembers(m)) != string(b) {
-				t.Error("members don't survive")
-			}
-		}
-		if e, err := decodeEntry(1, b); err == nil && e.GetTerm() < 1<<7 {
-			if got := encodeEntry(e); len(got) > len(b) {
-				t.Error("entry grew")
-			}
-		}
-	})
 }

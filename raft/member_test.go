@@ -37,8 +37,14 @@ func TestJoinAsLearnerThenVoter(t *testing.T) {
 	propose(t, c.nodes[2].Node, register(2)) // forwarded
 
 	c.mustStart(3, nil, c.addrs[2]) // through a member that isn't the controller
+	// As long as the change is under way the old voter can't be missed.
 	eventually(t, func() bool {
-		return slices.Equal(sorted(c.nodes[3].Status().Voters), []NodeID{1, 2, 3})
+		for _, n := range c.nodes {
+			if s := n.Status(); s.Changing || !slices.Equal(sorted(s.Voters), []NodeID{1, 2, 3}) {
+				return false
+			}
+		}
+		return true
 	})
 	c.stop(1)
 	propose(t, c.nodes[3].Node, topic(100, 1, 2))
@@ -192,5 +198,31 @@ func TestLateFounder(t *testing.T) {
 		if s := n.Status(); !slices.Equal(sorted(s.Voters), []NodeID{1, 2, 3}) {
 			t.Errorf("node %d: %s", id, fmt.Sprint(s))
 		}
+	}
+}
+
+// recorder is a transport that only remembers its members.
+type recorder struct {
+	Transport
+	members []meta.Member
+}
+
+func (r *recorder) SetMembers(_ string, members []meta.Member) { r.members = members }
+
+// TestLearn: a node without members keeps the addresses that it heard of when
+// another one without members answers, and its own image is better than both.
+func TestLearn(t *testing.T) {
+	r := &recorder{}
+	n := &Node{opts: Options{Transport: r}, image: meta.NewImage()}
+	known := []meta.Member{{RaftID: 1, Node: 1, Addr: "a"}}
+	n.learn(greeted{Members: known})
+	n.learn(greeted{})
+	if !slices.Equal(r.members, known) {
+		t.Errorf("members: %v", r.members)
+	}
+	n.image.SetMember(meta.Member{RaftID: 2, Node: 2, Addr: "b"})
+	n.learn(greeted{Members: []meta.Member{{RaftID: 3, Node: 3, Addr: "c"}}})
+	if !slices.Equal(r.members, known) {
+		t.Errorf("members: %v", r.members)
 	}
 }

@@ -61,9 +61,12 @@ type Status struct {
 	// Voters and Learners are node ids; while members change a node may be
 	// in both.
 	Voters, Learners []NodeID
-	State            string // "booting", "StateFollower", "StateLeader", …
-	RaftID           uint64
-	leader           uint64
+	// Changing: a change of the voters is under way; until it is over the old
+	// voters' majority is needed, too.
+	Changing bool
+	State    string // "booting", "StateFollower", "StateLeader", …
+	RaftID   uint64
+	leader   uint64
 }
 
 // Controller tells whether this node is the controller.
@@ -206,7 +209,7 @@ func (n *Node) publish() {
 	s := &Status{
 		Term: st.Term, Commit: st.Commit, Applied: st.Applied.Index, LastIndex: st.LastIndex,
 		State: st.Role.String(), RaftID: n.id().raftID, leader: st.Lead,
-		Leader: n.nodeOf(st.Lead),
+		Leader: n.nodeOf(st.Lead), Changing: len(st.Conf.GetVotersOutgoing()) > 0,
 	}
 	if st.Conf == n.member.conf && old.RaftID != 0 {
 		s.Voters, s.Learners = old.Voters, old.Learners
