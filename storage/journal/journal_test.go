@@ -117,7 +117,7 @@ func TestReplayAcrossFiles(t *testing.T) {
 // Whatever a crash leaves, what Write reported is there, and a torn cycle is
 // never judged corrupt; also not by the recovery after the next crash.
 func TestCrashKeepsWhatWasSynced(t *testing.T) {
-	for seed := range uint64(300) {
+	for seed := range uint64(100) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		k := newKit(t)
 		k.mustOpen(Start{})
@@ -186,7 +186,7 @@ func TestFlippedBit(t *testing.T) {
 	}
 	name := "j/" + fileName(0)
 	_ = k.j.Close()
-	for at := int64(0); at < 4*PageBytes; at += 37 {
+	for at := int64(0); at < 4*PageBytes; at += 131 {
 		fs := k.fs.CrashKeepingAll()
 		if err := fs.FlipBit(name, at); err != nil {
 			t.Fatal(err)
