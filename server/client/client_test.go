@@ -154,6 +154,12 @@ func TestStreamFailures(t *testing.T) {
 			io.WriteString(w, "{\"partition\":0,\"offset\":0}\n{\"error\":{\"detail\":\"too large\"}}\n")
 		}, "record 2: too large"},
 		"no JSON": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "what?\n") }, "no JSON"},
+		"half a line": {func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			io.WriteString(w, "{\"part")
+			http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}, "read the answer of topic t"},
 		"too few": {func(w http.ResponseWriter, r *http.Request) {
 			io.Copy(io.Discard, r.Body)
 			io.WriteString(w, "{\"partition\":0,\"offset\":0}\n")

@@ -143,16 +143,22 @@ func (s *Stream) receive(c *Client, req *http.Request) error {
 	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(make([]byte, 64<<10), maxAnswerLine)
-	for lines.Scan() {
-		if err := s.answer(lines.Bytes()); err != nil {
-			return err
-		}
+	var failed error
+	for failed == nil && lines.Scan() {
+		failed = s.answer(lines.Bytes())
+	}
+	// A connection that breaks within a line gives half a line first.
+	if errors.Is(failed, errNoJSON) {
+		lines.Scan()
 	}
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("read the answer of topic %s: %w", s.topic, err)
 	}
-	return nil
+	return failed
 }
+
+// errNoJSON marks a line of an answer that cannot be read.
+var errNoJSON = errors.New("the answer is no JSON")
 
 // answer takes one line: a record's place in the log, or a problem. Places are
 // by far the most, so they are told apart without decoding.
@@ -169,7 +175,7 @@ func (s *Stream) answer(line []byte) error {
 		Error  *Problem `json:"error"`
 	}
 	if err := json.Unmarshal(line, &other); err != nil {
-		return fmt.Errorf("an answer of topic %s is no JSON: %w", s.topic, err)
+		return fmt.Errorf("topic %s: %w: %w", s.topic, errNoJSON, err)
 	}
 	if other.Error != nil {
 		return fmt.Errorf("record %d: %w", s.acked.Load()+1, other.Error)
