@@ -97,17 +97,21 @@ func (s *Store) checkpoint(flush, closed bool) error {
 			return err
 		}
 	}
-	garbage := s.takeTrash() // before the logs are looked at: none of them knows these files
+	garbage, condemned := s.takeTrash() // before the logs are looked at: none of them knows these files
 	c, least := s.capture()
 	c.Start = s.journal.Oldest(least, closed)
 	bytes, err := s.writeCheckpoint(&c)
 	if err != nil {
 		s.trash(garbage...)
+		s.quarantine(condemned...)
 		return err
 	}
 	c.known()
 	s.journal.Release(c.Start)
 	s.emptyTrash(garbage)
+	for _, x := range condemned {
+		s.putAway(x)
+	}
 	if flush {
 		s.grown.Add(-grown)
 	}

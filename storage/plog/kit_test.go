@@ -199,3 +199,11 @@ func value(n, size int) string {
 	s := fmt.Sprintf("%d-", n)
 	return s + strings.Repeat("x", max(0, size-len(s)))
 }
+
+func mustHeader(b []byte) record.Header {
+	h, err := record.ParseHeader(b)
+	if err != nil {
+		panic(err)
+	}
+	return h
+}

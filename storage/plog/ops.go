@@ -254,6 +254,10 @@ func (l *Log) resetTo(start int64) {
 }
 
 func (l *Log) remove() {
+	if l.gone != nil { // corrupt: what is left of it may be wanted
+		l.s.quarantine(life{l.id, l.incarnation})
+		l.segs, l.states = nil, nil
+	}
 	l.clear()
 	l.gone = ErrDeleted
 	for _, ref := range l.states {

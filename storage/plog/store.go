@@ -61,8 +61,9 @@ type Store struct {
 	evicting    sync.Mutex // guards what follows
 	cachedQueue refQueue
 
-	trashMu sync.Mutex
-	garbage []string // files that no log knows any more
+	trashMu   sync.Mutex // guards what follows
+	garbage   []string   // files that no log knows any more
+	condemned []life     // corrupt logs that were replaced
 
 	space    sync.Mutex // guards what follows
 	lastLook time.Duration

@@ -183,36 +183,6 @@ func (s *Store) each(do func(*Log) error) error {
 	return errs
 }
 
-// trash lets go of files: they are removed when a checkpoint that doesn't know
-// them is durable.
-func (s *Store) trash(names ...string) {
-	s.trashMu.Lock()
-	s.garbage = append(s.garbage, names...)
-	s.trashMu.Unlock()
-}
-
-func (s *Store) hasTrash() bool {
-	s.trashMu.Lock()
-	defer s.trashMu.Unlock()
-	return len(s.garbage) > 0
-}
-
-func (s *Store) takeTrash() []string {
-	s.trashMu.Lock()
-	defer s.trashMu.Unlock()
-	list := s.garbage
-	s.garbage = nil
-	return list
-}
-
-// empty removes files.
-func (s *Store) emptyTrash(names []string) {
-	for _, name := range names {
-		s.segFiles.Forget(name)
-		s.discard(name)
-	}
-}
-
 // isDiskFull tells whether an error says that there is no space.
 func isDiskFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
