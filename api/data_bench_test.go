@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/storage/record"
 )
 
@@ -81,8 +80,7 @@ func (d *discard) Write(p []byte) (int, error) {
 func BenchmarkPostRecord(b *testing.B) {
 	broker := newLogBroker(b)
 	broker.add("t", 1)
-	s := testServer(b, broker, Limits{})
-	h, _ := s.router(testDeps(b, broker))
+	h := testHandler(b, broker, nil)
 	body := bytes.Repeat([]byte("x"), 100)
 	b.ReportAllocs()
 	b.SetParallelism(32) // waiting for the cycle is not the handler's cost
@@ -101,43 +99,14 @@ func BenchmarkPostRecord(b *testing.B) {
 	})
 }
 
-// filled is a server whose topic t holds count records of size bytes.
-func filled(b *testing.B, count, size int) (*Server, http.Handler) {
-	broker := newLogBroker(b)
-	broker.add("t", 1)
-	build := record.NewBuilder(record.CodecNone)
-	value := bytes.Repeat([]byte("v"), size)
-	for count > 0 {
-		build.Reset(0, 0)
-		for build.Len() < 64<<10 && count > 0 {
-			build.Append(1767225600000, nil, value, nil)
-			count--
-		}
-		batch := build.Build(nil)
-		head, err := record.ParseHeader(batch)
-		if err != nil {
-			b.Fatal(err)
-		}
-		p, err := broker.BeginBatch(b.Context(), "t", 0, partition.BatchAppend{
-			Batch: batch, Header: head, Acks: partition.AcksAll, Cond: partition.NoConditions,
-		})
-		if err == nil {
-			_, err = p.Wait(b.Context())
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
-	s := testServer(b, broker, Limits{})
-	h, _ := s.router(testDeps(b, broker))
-	return s, h
-}
-
 // BenchmarkRead is a catch-up read through the handler, per record of 100
 // bytes.
 func BenchmarkRead(b *testing.B) {
 	const count = 200_000
-	_, h := filled(b, count, 100)
+	broker := newLogBroker(b)
+	broker.add("t", 1)
+	broker.fill("t", count, 100, 64<<10)
+	h := testHandler(b, broker, nil)
 	for _, form := range []string{"recordbatch", "ndjson", "value", "json"} {
 		b.Run(form, func(b *testing.B) {
 			b.ReportAllocs()
@@ -167,8 +136,7 @@ func BenchmarkRead(b *testing.B) {
 func BenchmarkLines(b *testing.B) {
 	broker := newLogBroker(b)
 	broker.add("t", 1)
-	s := testServer(b, broker, Limits{})
-	h, _ := s.router(testDeps(b, broker))
+	h := testHandler(b, broker, nil)
 	line := []byte(`{"value":"` + strings.Repeat("v", 100) + "\"}\n")
 	body := bytes.Repeat(line, 100_000)
 	b.ReportAllocs()

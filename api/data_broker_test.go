@@ -1,7 +1,10 @@
 package api
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"net/http"
 	"sort"
 	"sync"
 	"testing"
@@ -132,7 +135,9 @@ type logBroker struct {
 	logMu    sync.RWMutex
 	replicas map[string][]*replica.Replica
 	logs     map[string][]*memLog
-	readErr  error // of every Read, guarded by logMu
+	staged   int64 // StagedBytes of replicas; 0: 16 MiB
+	readErr  error // of every Read but the next readOK, guarded by logMu
+	readOK   int
 }
 
 func newLogBroker(t testing.TB) *logBroker {
@@ -150,7 +155,7 @@ func (b *logBroker) add(name string, partitions int32) server.Topic {
 	for p := range partitions {
 		log := newMemLog()
 		rep, err := replica.Open(context.Background(), replica.Options{
-			Topic: name, ID: plog.ID{Partition: p}, Log: log, Node: 1, Now: time.Now, StagedBytes: 16 << 20,
+			Topic: name, ID: plog.ID{Partition: p}, Log: log, Node: 1, Now: time.Now, StagedBytes: cmp.Or(b.staged, 16<<20),
 		})
 		if err != nil {
 			b.t.Fatal(err)
@@ -216,10 +221,7 @@ func (b *logBroker) Read(_ context.Context, req server.ReadRequest) (server.Read
 	if err != nil {
 		return server.ReadResult{}, err
 	}
-	b.logMu.RLock()
-	err = b.readErr
-	b.logMu.RUnlock()
-	if err != nil {
+	if err := b.readFailure(); err != nil {
 		return server.ReadResult{}, err
 	}
 	batches, offsets, err := rep.Read(req.Offset, req.MaxBytes, req.Isolation)
@@ -230,10 +232,72 @@ func (b *logBroker) Read(_ context.Context, req server.ReadRequest) (server.Read
 	return server.ReadResult{TopicID: topic.ID, Batches: batches, Offsets: offsets}, err
 }
 
-func (b *logBroker) failReads(err error) {
+// failReads makes reads fail after the next ok ones.
+func (b *logBroker) failReads(ok int, err error) {
 	b.logMu.Lock()
 	defer b.logMu.Unlock()
-	b.readErr = err
+	b.readOK, b.readErr = ok, err
+}
+
+func (b *logBroker) readFailure() error {
+	b.logMu.Lock()
+	defer b.logMu.Unlock()
+	if b.readOK > 0 {
+		b.readOK--
+		return nil
+	}
+	return b.readErr
+}
+
+// stall holds back the commit cycles of a topic until the function that it
+// returns is called.
+func (b *logBroker) stall(topic string) (resume func()) {
+	gate := make(chan struct{})
+	b.logMu.RLock()
+	defer b.logMu.RUnlock()
+	for _, l := range b.logs[topic] {
+		l.mu.Lock()
+		l.stalled = gate
+		l.mu.Unlock()
+	}
+	return func() {
+		b.logMu.RLock()
+		defer b.logMu.RUnlock()
+		for _, l := range b.logs[topic] {
+			l.mu.Lock()
+			l.stalled = nil
+			l.mu.Unlock()
+		}
+		close(gate)
+	}
+}
+
+// fill appends count records of size bytes to partition 0, in batches of
+// about batchBytes.
+func (b *logBroker) fill(topic string, count, size, batchBytes int) {
+	build := record.NewBuilder(record.CodecNone)
+	value := bytes.Repeat([]byte("v"), size)
+	for count > 0 {
+		build.Reset(0, 0)
+		for build.Len() < batchBytes && count > 0 {
+			build.Append(1767225600000, nil, value, nil)
+			count--
+		}
+		batch := build.Build(nil)
+		head, err := record.ParseHeader(batch)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		p, err := b.BeginBatch(context.Background(), topic, 0, partition.BatchAppend{
+			Batch: batch, Header: head, Acks: partition.AcksAll, Cond: partition.NoConditions,
+		})
+		if err == nil {
+			_, err = p.Wait(context.Background())
+		}
+		if err != nil {
+			b.t.Fatal(err)
+		}
+	}
 }
 
 func (b *logBroker) Offsets(_ context.Context, topic string, p int32) (partition.Offsets, error) {
@@ -252,9 +316,12 @@ func (b *logBroker) Subscribe(topic string, p int32, ch chan<- struct{}) (func()
 	return rep.Subscribe(ch), nil
 }
 
-// testServer is the HTTP adapter over b.
-func testServer(t testing.TB, b Broker, limits Limits) *Server {
+// testHandler is the HTTP adapter over b.
+func testHandler(t testing.TB, b Broker, change func(*Deps)) http.Handler {
+	t.Helper()
 	d := testDeps(t, b)
-	d.Limits = limits.withDefaults()
-	return newServer(d)
+	if change != nil {
+		change(&d)
+	}
+	return New(d)
 }

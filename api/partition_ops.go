@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strconv"
 	"strings"
@@ -106,9 +107,11 @@ func (s *Server) deleteRecords(w http.ResponseWriter, r *http.Request) {
 	if err == nil && before < 0 {
 		err = badParameter("before", "is missing: give the offset that the log shall start at")
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.limits.AppendTimeout)
+	defer cancel()
 	var start int64
 	if err == nil {
-		start, err = s.broker.Trim(r.Context(), t.Name, number, before)
+		start, err = s.broker.Trim(ctx, t.Name, number, before)
 	}
 	if err != nil {
 		writeProblem(w, r, err)
@@ -157,7 +160,9 @@ func (s *Server) setFence(r *http.Request) (int64, error) {
 	case len(*body.Token) > partition.MaxFenceToken:
 		return 0, badField("token", "has %d bytes, at most %d are allowed", len(*body.Token), partition.MaxFenceToken)
 	}
-	return s.broker.SetFence(r.Context(), t.Name, number, *body.Token, body.Expect)
+	ctx, cancel := context.WithTimeout(r.Context(), s.limits.AppendTimeout)
+	defer cancel()
+	return s.broker.SetFence(ctx, t.Name, number, *body.Token, body.Expect)
 }
 
 // bodyType is the media type of the request's body, in lower case.
