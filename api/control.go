@@ -1,11 +1,13 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 
@@ -16,19 +18,19 @@ import (
 // parameters, the Content-Type, and members of the body that nobody reads. It
 // stands between the middleware and the generated handler.
 type control struct {
-	next  http.Handler
-	query []string   // the parameters that the operation knows
-	body  func() any // what the JSON body is; nil: the operation takes none
-	empty bool       // an absent body is fine
-	// mediaType is the body's.
-	mediaType string
+	next      http.Handler
+	query     []string      // the parameters that the operation knows
+	body      func() any    // what the JSON body is; nil: the operation takes none
+	empty     bool          // an absent body is fine
+	mediaType string        // of the body
+	timeout   time.Duration // for the broker's answer
 }
 
 const typeMergePatch = "application/merge-patch+json"
 
 // control wraps the control plane's handlers; others are returned as they are.
 func (s *Server) control(method, pattern string, h http.Handler) http.Handler {
-	c := &control{next: h, mediaType: typeJSON}
+	c := &control{next: h, mediaType: typeJSON, timeout: s.limits.AppendTimeout}
 	switch method + " " + pattern {
 	case "GET /v1/topics":
 		c.query = []string{"prefix", "limit", "page_token"}
@@ -60,7 +62,9 @@ func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	escapeParams(r)
-	c.next.ServeHTTP(w, r)
+	ctx, cancel := context.WithTimeout(r.Context(), c.timeout)
+	defer cancel()
+	c.next.ServeHTTP(w, r.WithContext(ctx))
 }
 
 // knownQuery is a sink that only has readQuery check the names.

@@ -227,6 +227,21 @@ func TestBrokerErrors(t *testing.T) {
 	}
 }
 
+// A cluster that does not answer leaves the client with an unknown outcome in
+// bounded time.
+func TestControlPlaneTimesOut(t *testing.T) {
+	d := testDeps(t, &fakeBroker{hang: true})
+	d.Limits.AppendTimeout = time.Millisecond
+	w := exchange{method: "POST", path: "/v1/topics", body: `{"name":"t"}`}.do(t, New(d))
+	var p Problem
+	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+		t.Fatal(err)
+	}
+	if w.Code != http.StatusGatewayTimeout || p.Code != CodeOutcomeUnknown || p.Outcome != Unknown || !p.Retryable {
+		t.Errorf("%d %+v", w.Code, p)
+	}
+}
+
 func TestPanicIsA500(t *testing.T) {
 	w := exchange{method: "GET", path: "/v1/cluster"}.do(t, New(testDeps(t, &fakeBroker{boom: true})))
 	if w.Code != 500 || strings.Contains(w.Body.String(), "secret") || !strings.Contains(w.Body.String(), `"trace_id":"`) {

@@ -33,9 +33,14 @@ type fakeBroker struct {
 	err      error // returned by everything that can fail
 	draining chan struct{}
 	boom     bool // Cluster panics
+	hang     bool // CreateTopic waits for its context
 }
 
-func (b *fakeBroker) CreateTopic(_ context.Context, spec server.TopicSpec) (server.Topic, error) {
+func (b *fakeBroker) CreateTopic(ctx context.Context, spec server.TopicSpec) (server.Topic, error) {
+	if b.hang {
+		<-ctx.Done()
+		return server.Topic{}, fmt.Errorf("create topic: %w", ctx.Err())
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	t, err := b.create(spec)

@@ -144,7 +144,7 @@ func TestDescriptionIsComplete(t *testing.T) {
 // checkStatuses holds that operations declare what any request can meet.
 func checkStatuses(t *testing.T, route string, op operation) {
 	t.Helper()
-	want := []string{"400", "403", "429", "500", "503"}
+	want := []string{"400", "403", "429", "500", "503", "504"}
 	if strings.Contains(route, "{topic}") {
 		want = append(want, "404")
 	}

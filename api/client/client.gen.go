@@ -5627,6 +5627,8 @@ type DescribeClusterResponse struct {
 	ApplicationproblemJSON500 *Problem500
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DescribeClusterResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5661,6 +5663,11 @@ func (r DescribeClusterResponse) GetApplicationproblemJSON500() *Problem500 {
 // GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
 func (r DescribeClusterResponse) GetApplicationproblemJSON503() *Problem503 {
 	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r DescribeClusterResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
 }
 
 // GetBody returns the raw response body bytes
@@ -5717,6 +5724,8 @@ type ListTopicsResponse struct {
 	ApplicationproblemJSON500 *Problem500
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListTopicsResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -5751,6 +5760,11 @@ func (r ListTopicsResponse) GetApplicationproblemJSON500() *Problem500 {
 // GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
 func (r ListTopicsResponse) GetApplicationproblemJSON503() *Problem503 {
 	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r ListTopicsResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
 }
 
 // GetBody returns the raw response body bytes
@@ -6052,6 +6066,8 @@ type DescribeTopicResponse struct {
 	ApplicationproblemJSON500 *Problem500
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DescribeTopicResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -6091,6 +6107,11 @@ func (r DescribeTopicResponse) GetApplicationproblemJSON500() *Problem500 {
 // GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
 func (r DescribeTopicResponse) GetApplicationproblemJSON503() *Problem503 {
 	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r DescribeTopicResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
 }
 
 // GetBody returns the raw response body bytes
@@ -6742,6 +6763,8 @@ type GetKeyResponse struct {
 	ApplicationproblemJSON500 *Problem500
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetKeyResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
@@ -6785,6 +6808,11 @@ func (r GetKeyResponse) GetApplicationproblemJSON500() *Problem500 {
 // GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
 func (r GetKeyResponse) GetApplicationproblemJSON503() *Problem503 {
 	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r GetKeyResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
 }
 
 // GetBody returns the raw response body bytes
@@ -7080,6 +7108,8 @@ type ListPartitionsResponse struct {
 	ApplicationproblemJSON500 *Problem500
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ListPartitionsResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -7119,6 +7149,11 @@ func (r ListPartitionsResponse) GetApplicationproblemJSON500() *Problem500 {
 // GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
 func (r ListPartitionsResponse) GetApplicationproblemJSON503() *Problem503 {
 	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r ListPartitionsResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
 }
 
 // GetBody returns the raw response body bytes
@@ -7322,6 +7357,8 @@ type DescribePartitionResponse struct {
 	ApplicationproblemJSON500 *Problem500
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *DescribePartitionResponse200Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -7363,6 +7400,11 @@ func (r DescribePartitionResponse) GetApplicationproblemJSON500() *Problem500 {
 // GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
 func (r DescribePartitionResponse) GetApplicationproblemJSON503() *Problem503 {
 	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r DescribePartitionResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
 }
 
 // GetBody returns the raw response body bytes
@@ -7602,6 +7644,8 @@ type GetOffsetsResponse struct {
 	ApplicationproblemJSON500 *Problem500
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetOffsetsResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -7641,6 +7685,11 @@ func (r GetOffsetsResponse) GetApplicationproblemJSON500() *Problem500 {
 // GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
 func (r GetOffsetsResponse) GetApplicationproblemJSON503() *Problem503 {
 	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r GetOffsetsResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
 }
 
 // GetBody returns the raw response body bytes
@@ -7839,6 +7888,8 @@ type ReadPartitionResponse struct {
 	ApplicationproblemJSON500 *Problem500
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *ReadPartitionResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
@@ -7902,6 +7953,11 @@ func (r ReadPartitionResponse) GetApplicationproblemJSON500() *Problem500 {
 // GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
 func (r ReadPartitionResponse) GetApplicationproblemJSON503() *Problem503 {
 	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r ReadPartitionResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
 }
 
 // GetBody returns the raw response body bytes
@@ -8172,6 +8228,8 @@ type GetRecordResponse struct {
 	ApplicationproblemJSON500 *Problem500
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetRecordResponse200Headers
 	// Headers204 the parsed response headers for an HTTP 204 response
@@ -8227,6 +8285,11 @@ func (r GetRecordResponse) GetApplicationproblemJSON500() *Problem500 {
 // GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
 func (r GetRecordResponse) GetApplicationproblemJSON503() *Problem503 {
 	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r GetRecordResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
 }
 
 // GetBody returns the raw response body bytes
@@ -8354,6 +8417,8 @@ type ReadTopicResponse struct {
 	ApplicationproblemJSON500 *Problem500
 	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
 	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *ReadTopicResponse200Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
@@ -8415,6 +8480,11 @@ func (r ReadTopicResponse) GetApplicationproblemJSON500() *Problem500 {
 // GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
 func (r ReadTopicResponse) GetApplicationproblemJSON503() *Problem503 {
 	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r ReadTopicResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
 }
 
 // GetBody returns the raw response body bytes
@@ -9309,6 +9379,13 @@ func ParseDescribeClusterResponse(rsp *http.Response) (*DescribeClusterResponse,
 		}
 		response.ApplicationproblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
+
 	}
 
 	switch {
@@ -9392,6 +9469,13 @@ func ParseListTopicsResponse(rsp *http.Response) (*ListTopicsResponse, error) {
 			return nil, err
 		}
 		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
 
 	}
 
@@ -9720,6 +9804,13 @@ func ParseDescribeTopicResponse(rsp *http.Response) (*DescribeTopicResponse, err
 			return nil, err
 		}
 		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
 
 	}
 
@@ -10380,6 +10471,13 @@ func ParseGetKeyResponse(rsp *http.Response) (*GetKeyResponse, error) {
 		}
 		response.ApplicationproblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
+
 	}
 
 	switch {
@@ -10809,6 +10907,13 @@ func ParseListPartitionsResponse(rsp *http.Response) (*ListPartitionsResponse, e
 		}
 		response.ApplicationproblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
+
 	}
 
 	switch {
@@ -11032,6 +11137,13 @@ func ParseDescribePartitionResponse(rsp *http.Response) (*DescribePartitionRespo
 			return nil, err
 		}
 		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
 
 	}
 
@@ -11316,6 +11428,13 @@ func ParseGetOffsetsResponse(rsp *http.Response) (*GetOffsetsResponse, error) {
 		}
 		response.ApplicationproblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
+
 	}
 
 	switch {
@@ -11555,6 +11674,13 @@ func ParseReadPartitionResponse(rsp *http.Response) (*ReadPartitionResponse, err
 			return nil, err
 		}
 		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
 
 	case rsp.StatusCode == 200:
 		// Content-type (text/event-stream) unsupported
@@ -11899,6 +12025,13 @@ func ParseGetRecordResponse(rsp *http.Response) (*GetRecordResponse, error) {
 		}
 		response.ApplicationproblemJSON503 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
+
 	}
 
 	switch {
@@ -12219,6 +12352,13 @@ func ParseReadTopicResponse(rsp *http.Response) (*ReadTopicResponse, error) {
 			return nil, err
 		}
 		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
 
 	case rsp.StatusCode == 200:
 		// Content-type (text/event-stream) unsupported

@@ -1275,6 +1275,22 @@ func (response DescribeCluster503ApplicationProblemPlusJSONResponse) VisitDescri
 	return err
 }
 
+type DescribeCluster504ApplicationProblemPlusJSONResponse struct {
+	Problem504ApplicationProblemPlusJSONResponse
+}
+
+func (response DescribeCluster504ApplicationProblemPlusJSONResponse) VisitDescribeClusterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(504)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListTopicsRequestObject struct {
 	Params ListTopicsParams
 }
@@ -1375,6 +1391,22 @@ func (response ListTopics503ApplicationProblemPlusJSONResponse) VisitListTopicsR
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTopics504ApplicationProblemPlusJSONResponse struct {
+	Problem504ApplicationProblemPlusJSONResponse
+}
+
+func (response ListTopics504ApplicationProblemPlusJSONResponse) VisitListTopicsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(504)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1851,6 +1883,22 @@ func (response DescribeTopic503ApplicationProblemPlusJSONResponse) VisitDescribe
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
 	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DescribeTopic504ApplicationProblemPlusJSONResponse struct {
+	Problem504ApplicationProblemPlusJSONResponse
+}
+
+func (response DescribeTopic504ApplicationProblemPlusJSONResponse) VisitDescribeTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(504)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -2417,6 +2465,22 @@ func (response ListPartitions503ApplicationProblemPlusJSONResponse) VisitListPar
 	return err
 }
 
+type ListPartitions504ApplicationProblemPlusJSONResponse struct {
+	Problem504ApplicationProblemPlusJSONResponse
+}
+
+func (response ListPartitions504ApplicationProblemPlusJSONResponse) VisitListPartitionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(504)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type AddPartitionsRequestObject struct {
 	Topic TopicName `json:"topic"`
 	Body  *AddPartitionsJSONRequestBody
@@ -2769,6 +2833,22 @@ func (response DescribePartition503ApplicationProblemPlusJSONResponse) VisitDesc
 	return err
 }
 
+type DescribePartition504ApplicationProblemPlusJSONResponse struct {
+	Problem504ApplicationProblemPlusJSONResponse
+}
+
+func (response DescribePartition504ApplicationProblemPlusJSONResponse) VisitDescribePartitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(504)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type HeadPartitionRequestObject struct {
 	Topic     TopicName     `json:"topic"`
 	Partition PartitionPath `json:"partition"`
@@ -2843,6 +2923,14 @@ type HeadPartition503Response struct {
 
 func (response HeadPartition503Response) VisitHeadPartitionResponse(w http.ResponseWriter) error {
 	w.WriteHeader(503)
+	return nil
+}
+
+type HeadPartition504Response struct {
+}
+
+func (response HeadPartition504Response) VisitHeadPartitionResponse(w http.ResponseWriter) error {
+	w.WriteHeader(504)
 	return nil
 }
 
