@@ -31,9 +31,11 @@ func (n *Node) run() {
 				return
 			}
 			n.publish()
+			n.waiters.reached(n.Status().Applied)
 			n.drain()
 		}
 		n.publish()
+		n.waiters.reached(n.Status().Applied)
 		n.dropSnapshots()
 		select {
 		case <-n.ctx.Done():

@@ -28,9 +28,23 @@ type reply struct {
 type waiters struct {
 	mu      sync.Mutex
 	pending map[meta.ID][]*proposal
+
+	applied uint64 // the loop's alone
+	moved   broadcast
 }
 
-func (w *waiters) init() { w.pending = map[meta.ID][]*proposal{} }
+func (w *waiters) init() {
+	w.pending = map[meta.ID][]*proposal{}
+	w.moved.init()
+}
+
+// reached tells, once Status shows it, how far this node has applied.
+func (w *waiters) reached(applied uint64) {
+	if applied != w.applied {
+		w.applied = applied
+		w.moved.signal()
+	}
+}
 
 func (w *waiters) add(p *proposal) {
 	w.mu.Lock()
@@ -93,7 +107,7 @@ func (w *waiters) failAll(err error) {
 }
 
 // Propose has the controller apply a command, from any node, and returns its
-// result once it is applied and durable here or there. A refused command's
+// result once it is applied and durable here, too: View shows it. A refused command's
 // error wraps one of meta's sentinels. ErrNoController, ErrBusy, ErrDiskFull
 // and ErrClosed: it was not applied. ErrOutcomeUnknown: it may have been, or
 // may yet be. Attempts are repeated, with one request id, until the context or
@@ -109,10 +123,31 @@ func (n *Node) Propose(ctx context.Context, cmd meta.Command) (meta.Result, erro
 	ctx, cancel := context.WithTimeout(ctx, n.opts.ProposeTimeout)
 	defer cancel()
 	r, err := n.attempts(ctx, req, cmd)
+	if err == nil {
+		err = n.awaitApplied(ctx, r.Index)
+	}
 	if err != nil {
 		return r, fmt.Errorf("propose %T: %w", cmd, err)
 	}
 	return r, nil
+}
+
+// awaitApplied returns when this node, too, has applied the entry at index.
+func (n *Node) awaitApplied(ctx context.Context, index uint64) error {
+	for {
+		moved := n.waiters.moved.wait()
+		if n.Status().Applied >= index {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: it was applied at %d, which this node has not reached: %w",
+				ErrOutcomeUnknown, index, ctx.Err())
+		case <-n.ctx.Done():
+			return fmt.Errorf("%w: %w", ErrOutcomeUnknown, ErrClosed)
+		}
+	}
 }
 
 // retryPause is the wait between attempts when no change of the controller
