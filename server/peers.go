@@ -67,6 +67,8 @@ func (b *Broker) relayed(e *entry, p int32, err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case LeaderMoved(err) && b.dir.id(e.topic.ID) == nil:
+		return b.goneError(e)
 	case errors.Is(err, forward.ErrUnreachable):
 		return fmt.Errorf("%s/%d: %w: %w", e.topic.Name, p, ErrNoLeader, err)
 	case errors.Is(err, partition.ErrClosed):
@@ -87,13 +89,16 @@ var (
 	_ replication.Leaders = (*Local)(nil)
 )
 
+// part finds a partition. A topic that this node does not show is one that it
+// does not lead, yet or any more: the front node, which does show it, knows
+// best whether it exists.
 func (l *Local) part(id plog.ID) (*entry, *part, error) {
 	e := l.b.dir.id(id.Topic)
 	if e == nil {
-		return nil, nil, fmt.Errorf("%w: id %x", ErrUnknownTopic, id.Topic)
+		return nil, nil, fmt.Errorf("%w: topic %x is not shown here", ErrNoLeader, id.Topic)
 	}
 	if id.Partition < 0 || int(id.Partition) >= len(e.parts) {
-		return nil, nil, fmt.Errorf("%w: %s/%d", ErrUnknownPartition, e.topic.Name, id.Partition)
+		return nil, nil, fmt.Errorf("%w: %s/%d is not shown here", ErrNoLeader, e.topic.Name, id.Partition)
 	}
 	return e, e.parts[id.Partition], nil
 }
@@ -194,6 +199,18 @@ func (l *Local) KeyOffset(ctx context.Context, id plog.ID, key []byte) (offset i
 		return 0, false, err
 	}
 	return l.b.keyOffset(ctx, e, p, key)
+}
+
+// Confirm implements forward.Local.
+func (l *Local) Confirm(_ context.Context, id plog.ID, epoch int32) error {
+	_, p, err := l.part(id)
+	if err != nil {
+		return err
+	}
+	if s := p.state.Load(); s.LeaderEpoch > epoch {
+		return &partition.NotLeaderError{Leader: s.Leader, Epoch: s.LeaderEpoch}
+	}
+	return nil
 }
 
 // Visible implements forward.Local.
