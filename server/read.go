@@ -66,7 +66,7 @@ func (b *Broker) read(ctx context.Context, e *entry, part *part, req ReadRequest
 		return ReadResult{}, err
 	}
 	req.MaxBytes = min(max(req.MaxBytes, 1), maxReadBytes)
-	res, err := b.readOnce(e, rep, req)
+	res, err := b.readOnce(ctx, e, rep, req)
 	if err != nil || len(res.Batches) > 0 || req.Wait <= 0 {
 		return res, err
 	}
@@ -76,7 +76,7 @@ func (b *Broker) read(ctx context.Context, e *entry, part *part, req ReadRequest
 	defer timer.Stop()
 	for {
 		// Read once more after subscribing: what came between is not signalled.
-		res, err = b.readOnce(e, rep, req)
+		res, err = b.readOnce(ctx, e, rep, req)
 		if err != nil || len(res.Batches) > 0 {
 			return res, err
 		}
@@ -92,8 +92,11 @@ func (b *Broker) read(ctx context.Context, e *entry, part *part, req ReadRequest
 	}
 }
 
-func (b *Broker) readOnce(e *entry, rep *replica.Replica, req ReadRequest) (ReadResult, error) {
+func (b *Broker) readOnce(ctx context.Context, e *entry, rep *replica.Replica, req ReadRequest) (ReadResult, error) {
 	batches, offsets, err := rep.Read(req.Offset, req.MaxBytes, req.Isolation)
+	if errors.Is(err, partition.ErrOffsetBeyondEnd) {
+		err = b.beyondEnd(ctx, e, rep, err)
+	}
 	if err != nil {
 		return ReadResult{}, b.explain(e, req.Partition, fmt.Errorf("read %s/%d: %w", req.Topic, req.Partition, err))
 	}

@@ -172,6 +172,14 @@ func (c *Client) KeyOffset(ctx context.Context, id plog.ID, key []byte) (offset 
 	return offset, live, d.end()
 }
 
+// Confirm asks whether the node knows of a later leader epoch than epoch.
+func (c *Client) Confirm(ctx context.Context, id plog.ID, epoch int32) error {
+	e := call(ctx, id)
+	e.i64(int64(epoch))
+	_, err := c.ask(ctx, methodConfirm, e, ErrUnreachable)
+	return err
+}
+
 // Visible waits until the node shows the metadata up to index.
 func (c *Client) Visible(ctx context.Context, index uint64) error {
 	e := call(ctx, plog.ID{})

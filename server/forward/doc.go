@@ -39,6 +39,7 @@ const (
 	methodKey
 	methodAwait
 	methodVisible
+	methodConfirm
 )
 
 // Read asks for whole batches from Offset on, waiting up to Wait for some.
@@ -64,4 +65,7 @@ type Local interface {
 	Await(ctx context.Context, id plog.ID, known partition.Offsets) (partition.Offsets, error)
 	// Visible returns when this node shows the metadata up to index.
 	Visible(ctx context.Context, index uint64) error
+	// Confirm is nil if this node knows of no later leader epoch of the
+	// partition than epoch.
+	Confirm(ctx context.Context, id plog.ID, epoch int32) error
 }

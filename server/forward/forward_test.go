@@ -83,6 +83,10 @@ func (l *leader) Visible(ctx context.Context, index uint64) error {
 	return l.note(ctx, index)
 }
 
+func (l *leader) Confirm(ctx context.Context, id plog.ID, epoch int32) error {
+	return l.note(ctx, id, epoch)
+}
+
 func (l *leader) OffsetForTime(ctx context.Context, id plog.ID, ts int64) (offset, at int64, ok bool, err error) {
 	return 8, 9, true, l.note(ctx, id, ts)
 }
@@ -230,7 +234,7 @@ func FuzzRequests(f *testing.F) {
 	e := call(context.Background(), someID)
 	e.record(&partition.RecordAppend{Key: []byte("k"), Cond: partition.NoConditions})
 	f.Add(uint8(methodRecord), e.b)
-	for m := methodRecord; m <= methodVisible; m++ {
+	for m := methodRecord; m <= methodConfirm; m++ {
 		f.Add(uint8(m), call(context.Background(), someID).b)
 	}
 	f.Fuzz(func(t *testing.T, m uint8, b []byte) {

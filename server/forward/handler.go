@@ -119,6 +119,12 @@ func (h *Handler) answer(ctx context.Context, m peer.Method, id plog.ID, d *deco
 			return err
 		}
 		return h.Local.Visible(ctx, uint64(index))
+	case methodConfirm:
+		epoch := d.i64()
+		if err := d.end(); err != nil {
+			return err
+		}
+		return h.Local.Confirm(ctx, id, int32(epoch))
 	case methodTime:
 		ts := d.i64()
 		if err := d.end(); err != nil {

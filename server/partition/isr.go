@@ -70,6 +70,17 @@ func (i *inSync) maximal(node int32) bool {
 	return slices.Contains(i.committed, node) || i.proposal.has(node)
 }
 
+// Electable are the other nodes that may be elected while this one leads: the
+// maximal ISR. A new slice.
+func (s *State) Electable() (nodes []int32) {
+	for _, n := range s.isr.replicas {
+		if n != s.node && s.isr.maximal(n) {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
+}
+
 // ISR is the committed in-sync replicas, as metadata last told; read-only.
 func (s *State) ISR() []int32 { return s.isr.committed }
 

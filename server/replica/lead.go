@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/storage/plog"
 )
 
 // errDeposed is why the waiters of a lost leadership get no answer.
@@ -65,6 +66,18 @@ func (r *Replica) ISR() []int32 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.st.ISR()
+}
+
+// ID names the partition.
+func (r *Replica) ID() plog.ID { return r.opts.ID }
+
+// Electable tells the epoch that this node leads in and the other nodes that
+// may be elected meanwhile; a NotLeaderError if it does not lead.
+func (r *Replica) Electable() (epoch int32, nodes []int32, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	epoch = r.st.LeaderEpoch()
+	return epoch, r.st.Electable(), r.st.Leading(epoch)
 }
 
 // Tick proposes the change of the ISR that is due; call it about once a
