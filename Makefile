@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz bench lint gen clients realrun test-root check-clean clean
+.PHONY: help build run test race fuzz bench lint gen clients realrun chaos chaos-reference test-root check-clean clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ clients: build ## generated TypeScript and Python clients against a live node (n
 
 realrun: build ## the sources of Go itself through one node, killed half way (REALRUN_SHORT=1)
 	go run ./server/realrun -chronik bin/chronik
+
+chaos: ## three nodes, every kind of fault in turn, for CHAOS_TIME (5m)
+	CHAOS_TIME=$${CHAOS_TIME:-5m} go test -count=1 -timeout 3h -v -run 'TestNemeses' ./server/chaos
+
+chaos-reference: ## the reference scenario, then 20 kills of each kind of victim under load (CHAOS_ROUNDS)
+	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-20} go test -count=1 -timeout 1h -v -run 'TestReference|TestVictims' ./server/chaos
 
 test-root: ## tests on a really full filesystem (needs root to mount one)
 	CHRONIK_TEST_ROOT=1 go test -count=1 -v -run 'Root' ./storage/... ./server/...

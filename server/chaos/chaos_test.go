@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -143,7 +144,8 @@ func createTopic(t *testing.T, url, spec string) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusCreated {
-		t.Fatalf("create topic: %s", resp.Status)
+		body, _ := io.ReadAll(resp.Body)
+		t.Fatalf("create topic: %s %s", resp.Status, body)
 	}
 	http.DefaultClient.CloseIdleConnections()
 }

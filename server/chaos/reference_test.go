@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -80,7 +81,7 @@ func TestReference(t *testing.T) {
 // the test ends.
 func startCluster(t *testing.T, size int, args ...string) *Cluster {
 	t.Helper()
-	c, err := NewCluster(built(t), t.TempDir(), size, args...)
+	c, err := NewCluster(built(t), clusterDir(t), size, args...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,4 +171,19 @@ func expectEqualLogs(ctx context.Context, t *testing.T, c *Cluster) {
 		t.Errorf("replicas differ:\n%s", strings.Join(faults, "\n"))
 	}
 	t.Logf("%d bytes are the same on all %d nodes", same, len(dirs))
+}
+
+// clusterDir is a directory of the test, or, to look at afterwards, one under
+// CHAOS_KEEP.
+func clusterDir(t *testing.T) string {
+	keep := os.Getenv("CHAOS_KEEP")
+	if keep == "" {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp(keep, strings.ReplaceAll(t.Name(), "/", "-")+"-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("kept: %s", dir)
+	return dir
 }
