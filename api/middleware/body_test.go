@@ -57,8 +57,10 @@ func TestBodies(t *testing.T) {
 		{"gzip", small, 0, compress(t, "gzip", text), "gzip", 200, text},
 		{"x-gzip", small, 0, compress(t, "gzip", text), "X-Gzip", 200, text},
 		{"zstd", small, 0, compress(t, "zstd", text), "zstd", 200, text},
-		{"two gzip members", small, 0, bytes.Repeat(compress(t, "gzip", text[:20]), 2), "gzip", 200,
-			bytes.Repeat(text[:20], 2)},
+		{
+			"two gzip members", small, 0, bytes.Repeat(compress(t, "gzip", text[:20]), 2), "gzip", 200,
+			bytes.Repeat(text[:20], 2),
+		},
 		{"brotli", small, 0, text, "br", 415, nil},
 		{"two codings", small, 0, text, "gzip, zstd", 415, nil},
 		{"too large", small, 0, make([]byte, 2001), "", 413, nil},
