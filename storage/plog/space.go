@@ -28,6 +28,9 @@ func (s *Store) DiskFull() bool {
 	}
 	s.space.Unlock()
 	if look {
+		if s.hasTrash() { // what a trim or a deletion let go of is the room that is wanted
+			s.kickWriter()
+		}
 		s.checkSpace()
 	}
 	return s.diskFull.Load()
