@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"time"
 
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/partition"
@@ -43,8 +42,8 @@ type appender interface {
 	ProducerID(ctx context.Context, name string) (int64, error)
 	BeginRecord(ctx context.Context, topic string, p int32, r partition.RecordAppend) (*replica.Pending, error)
 	// AwaitLeader waits a moment for a partition between two leaders; false
-	// when it has been waited long enough since began.
-	AwaitLeader(ctx context.Context, began time.Time) bool
+	// when another attempt is of no use.
+	AwaitLeader(ctx context.Context) bool
 	BeginBatch(ctx context.Context, topic string, p int32, r partition.BatchAppend) (*replica.Pending, error)
 	Trim(ctx context.Context, topic string, p int32, before int64) (logStart int64, err error)
 	SetFence(ctx context.Context, topic string, p int32, token string, expect *string) (offset int64, err error)

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"net/http"
-	"time"
 
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/partition"
@@ -116,9 +115,10 @@ func (s *Server) appendOnce(ctx context.Context, p *produce, number int32, a par
 func (s *Server) appendThroughFailover(ctx context.Context, p *produce, number int32, a partition.RecordAppend) (
 	appended partition.Appended, err error,
 ) {
-	began := time.Now() // a wait, not a time of day
+	wait, cancel := context.WithTimeout(ctx, server.FailoverTime)
+	defer cancel()
 	err = server.ErrNoLeader
-	for server.LeaderMoved(err) && s.broker.AwaitLeader(ctx, began) {
+	for server.LeaderMoved(err) && s.broker.AwaitLeader(wait) {
 		appended, err = s.appendOnce(ctx, p, number, a)
 	}
 	return appended, err

@@ -8,9 +8,9 @@ import (
 	"github.com/chroniklog/chronik/server/partition"
 )
 
-// failoverTime is how long a request waits for a partition that changes its
+// FailoverTime is how long a request waits for a partition that changes its
 // leader: the detection of a dead one, its election, and some.
-const failoverTime = 5 * time.Second
+const FailoverTime = 5 * time.Second
 
 // failoverPause is the wait between two attempts when no change of metadata
 // ends it before: a leader may be known and not be ready yet.
@@ -18,16 +18,14 @@ const failoverPause = 50 * time.Millisecond
 
 // throughFailover repeats ask, which must change nothing, while it fails for
 // want of a leader.
-func (b *Broker) throughFailover(ctx context.Context, p *part, ask func() error) error {
+func (b *Broker) throughFailover(ctx context.Context, ask func() error) error {
 	err := ask()
 	if !LeaderMoved(err) {
 		return err
 	}
-	deadline := time.Now().Add(failoverTime)
-	for LeaderMoved(err) && time.Now().Before(deadline) && b.drained.Err() == nil {
-		if !b.awaitChange(ctx) {
-			return err
-		}
+	ctx, cancel := context.WithTimeout(ctx, FailoverTime)
+	defer cancel()
+	for LeaderMoved(err) && b.AwaitLeader(ctx) {
 		err = ask()
 	}
 	return err
@@ -60,11 +58,10 @@ func (b *Broker) awaitChange(ctx context.Context) bool {
 }
 
 // AwaitLeader waits a moment for a partition that has lost its leader, so that
-// an append that was not applied can be tried again. It reports whether that
-// is worth while: false once failoverTime has passed since began, or ctx
-// ended, or the node shuts down.
-func (b *Broker) AwaitLeader(ctx context.Context, began time.Time) bool {
-	return time.Since(began) < failoverTime && b.drained.Err() == nil && b.awaitChange(ctx)
+// what was not applied can be tried again. It reports whether that is worth
+// while: false once ctx ended, or the node shuts down.
+func (b *Broker) AwaitLeader(ctx context.Context) bool {
+	return b.drained.Err() == nil && b.awaitChange(ctx)
 }
 
 // Subscribe signals ch, without ever blocking on it, when the partition's

@@ -26,7 +26,7 @@ func (b *Broker) Read(ctx context.Context, req ReadRequest) (ReadResult, error) 
 	}
 	req.MaxBytes = min(max(req.MaxBytes, 1), maxReadBytes)
 	var res ReadResult
-	err = b.throughFailover(ctx, part, func() error {
+	err = b.throughFailover(ctx, func() error {
 		leader, err := b.remote(part)
 		switch {
 		case err != nil:
@@ -111,7 +111,7 @@ func (b *Broker) Offsets(ctx context.Context, topic string, p int32) (o partitio
 	if err != nil {
 		return o, err
 	}
-	err = b.throughFailover(ctx, part, func() error {
+	err = b.throughFailover(ctx, func() error {
 		leader, err := b.remote(part)
 		switch {
 		case err != nil:
@@ -176,7 +176,7 @@ func (b *Broker) OffsetForTime(ctx context.Context, topic string, p int32, ts in
 	if err != nil {
 		return 0, 0, false, err
 	}
-	err = b.throughFailover(ctx, part, func() error {
+	err = b.throughFailover(ctx, func() error {
 		leader, err := b.remote(part)
 		switch {
 		case err != nil:
@@ -212,7 +212,7 @@ func (b *Broker) KeyOffset(ctx context.Context, topic string, p int32, key []byt
 	if err != nil {
 		return 0, false, err
 	}
-	err = b.throughFailover(ctx, part, func() error {
+	err = b.throughFailover(ctx, func() error {
 		leader, err := b.remote(part)
 		switch {
 		case err != nil:

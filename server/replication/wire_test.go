@@ -21,7 +21,10 @@ func exampleData() []Data {
 	id := plog.ID{Topic: [16]byte{9, 8}, Partition: 1}
 	return []Data{
 		{ID: id, LeaderEpoch: 2, HighWatermark: 10, LogStart: 1, Batches: []byte("batches")},
-		{ID: id, LeaderEpoch: 2, Code: CodeDiverging, HighWatermark: 10, DivergingEpoch: -1, DivergingEnd: 0, Batches: []byte{}},
+		{
+			ID: id, LeaderEpoch: 2, Code: CodeDiverging, HighWatermark: 10,
+			DivergingEpoch: -1, DivergingEnd: 0, Batches: []byte{},
+		},
 		{ID: id, LeaderEpoch: -1, Code: CodeNotLeader, Batches: []byte{}},
 	}
 }
