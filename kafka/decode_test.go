@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/chroniklog/chronik/server"
+	"github.com/chroniklog/chronik/server/coordinator"
 )
 
 // sampleProduce is a request with two topics and three partitions.
@@ -82,7 +83,7 @@ func TestProduceWalkEqualsKmsg(t *testing.T) {
 
 // No key's decoder fails by panic or by an allocation that a number asks for.
 func FuzzRequest(f *testing.F) {
-	for _, a := range table() {
+	for _, a := range table(true) {
 		for v := a.min; v <= a.max; v++ {
 			req := kmsg.RequestForKey(a.key)
 			req.SetVersion(v)
@@ -90,7 +91,7 @@ func FuzzRequest(f *testing.F) {
 		}
 	}
 	f.Add(keyProduce, int16(9), sampleProduce(9).AppendTo(nil))
-	k := New(Options{})
+	k := New(Options{Groups: (*coordinator.Coordinator)(nil)})
 	f.Fuzz(func(t *testing.T, key, version int16, body []byte) {
 		if len(body) > 1<<16 || k.find(key) == nil || key == keyProduce {
 			return

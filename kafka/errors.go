@@ -7,6 +7,8 @@ import (
 	"github.com/chroniklog/chronik/raft"
 	"github.com/chroniklog/chronik/raft/meta"
 	"github.com/chroniklog/chronik/server"
+	"github.com/chroniklog/chronik/server/coordinator"
+	"github.com/chroniklog/chronik/server/group"
 	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/server/replica"
 	"github.com/chroniklog/chronik/storage/plog"
@@ -28,6 +30,24 @@ type mapping struct {
 // condition that passes gets a retriable code, REQUEST_TIMED_OUT where the
 // metadata is right, NOT_LEADER_OR_FOLLOWER where it has to be asked anew.
 var sentinels = [...]mapping{
+	{coordinator.ErrNotCoordinator, codeNotCoordinator},
+	{coordinator.ErrLoading, codeCoordinatorLoading},
+	{coordinator.ErrUnavailable, codeCoordinatorNotAvailable},
+	{group.ErrUnknownMember, codeUnknownMember},
+	{group.ErrIllegalGeneration, codeIllegalGeneration},
+	{group.ErrMemberIDRequired, codeMemberIDRequired},
+	{group.ErrRebalance, codeRebalance},
+	{group.ErrInconsistentProtocol, codeInconsistentProtocol},
+	{group.ErrFencedInstance, codeFencedInstance},
+	{group.ErrInvalidSession, codeInvalidSession},
+	{group.ErrFull, codeGroupFull},
+	{group.ErrNotEmpty, codeNonEmptyGroup},
+	{group.ErrSubscribed, codeGroupSubscribed},
+	{group.ErrUnknownGroup, codeUnknownGroup},
+	{group.ErrInvalidGroup, codeInvalidGroup},
+	{group.ErrMetadataTooLarge, codeMetadataTooLarge},
+	{group.ErrCorrupt, codeCoordinatorNotAvailable},
+
 	{partition.ErrOutcomeUnknown, codeRequestTimedOut},
 	{raft.ErrOutcomeUnknown, codeRequestTimedOut},
 	{plog.ErrFailed, codeStorageError},

@@ -19,6 +19,7 @@ import (
 // surface are the packages whose errors can reach a Kafka client.
 var surface = []string{
 	"server", "server/partition", "server/replica", "storage/record", "storage/plog", "raft", "raft/meta",
+	"server/group", "server/coordinator",
 }
 
 // Every exported sentinel of the packages below has a row in sentinels.
@@ -151,6 +152,14 @@ func TestCodesAreKafkas(t *testing.T) {
 		codeOffsetNotAvailable: kerr.OffsetNotAvailable, codeInvalidRecord: kerr.InvalidRecord,
 		codeUnknownTopicID: kerr.UnknownTopicID, codeFetchSessionTopicID: kerr.FetchSessionTopicIDError,
 		codeMismatchedEndpoint: kerr.MismatchedEndpointType, codeUnsupportedEndpoint: kerr.UnsupportedEndpointType,
+		codeMetadataTooLarge: kerr.OffsetMetadataTooLarge, codeCoordinatorLoading: kerr.CoordinatorLoadInProgress,
+		codeCoordinatorNotAvailable: kerr.CoordinatorNotAvailable, codeNotCoordinator: kerr.NotCoordinator,
+		codeIllegalGeneration: kerr.IllegalGeneration, codeInconsistentProtocol: kerr.InconsistentGroupProtocol,
+		codeInvalidGroup: kerr.InvalidGroupID, codeUnknownMember: kerr.UnknownMemberID,
+		codeInvalidSession: kerr.InvalidSessionTimeout, codeRebalance: kerr.RebalanceInProgress,
+		codeNonEmptyGroup: kerr.NonEmptyGroup, codeUnknownGroup: kerr.GroupIDNotFound,
+		codeMemberIDRequired: kerr.MemberIDRequired, codeGroupFull: kerr.GroupMaxSizeReached,
+		codeFencedInstance: kerr.FencedInstanceID, codeGroupSubscribed: kerr.GroupSubscribedToTopic,
 		codeRebootstrapRequired: kerr.RebootstrapRequired, codeBrokerNotAvailable: kerr.BrokerNotAvailable,
 	} {
 		if got := kerr.ErrorForCode(code); !errors.Is(got, want) {

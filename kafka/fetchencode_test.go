@@ -126,7 +126,7 @@ func TestFetchErrorAnswer(t *testing.T) {
 
 func fetchRow(t *testing.T) api {
 	t.Helper()
-	for _, a := range table() {
+	for _, a := range table(true) {
 		if a.key == keyFetch {
 			return a
 		}

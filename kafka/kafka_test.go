@@ -12,6 +12,8 @@ import (
 
 	"github.com/chroniklog/chronik/kafka"
 	"github.com/chroniklog/chronik/server/config"
+	"github.com/chroniklog/chronik/server/coordinator"
+	"github.com/chroniklog/chronik/server/group"
 	"github.com/chroniklog/chronik/server/servertest"
 )
 
@@ -22,6 +24,7 @@ type broker struct {
 	*servertest.Node
 	addr     string
 	listener *kafka.Listener
+	groups   *coordinator.Coordinator
 }
 
 // start starts a node and its listener, with what limits says.
@@ -36,10 +39,17 @@ func start(t *testing.T, limits kafka.Limits, opts ...servertest.Option) *broker
 		c.KafkaAdvertise = b.addr
 	}))
 	b.Node = servertest.Start(t, opts...)
-	b.listener = kafka.New(kafka.Options{Broker: b.Broker, Logs: b.Broker.LedLogs(), Limits: limits})
+	b.groups = coordinator.New(coordinator.Options{
+		Topics: b.Broker, Logs: b.Broker.LedLogs(), Node: 1, Now: time.Now, Partitions: 4,
+		Group: group.Config{InitialDelay: 50 * time.Millisecond, MinSession: time.Millisecond},
+	})
+	b.listener = kafka.New(kafka.Options{
+		Broker: b.Broker, Logs: b.Broker.LedLogs(), Groups: b.groups, Limits: limits,
+	})
 	served := make(chan error, 1)
 	go func() { served <- b.listener.Serve(l) }()
 	t.Cleanup(func() {
+		b.groups.Close()
 		if err := b.listener.Close(); err != nil {
 			t.Error(err)
 		}

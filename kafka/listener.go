@@ -15,8 +15,10 @@ import (
 
 // Options make a Listener. Broker and Logs are required.
 type Options struct {
-	Broker   Broker
-	Logs     Logs
+	Broker Broker
+	Logs   Logs
+	// Groups coordinates consumer groups; nil: their APIs are not spoken.
+	Groups   Groups
 	Logger   *slog.Logger          // nil: discards
 	Registry prometheus.Registerer // nil: counts for nobody
 	Limits   Limits
@@ -85,6 +87,7 @@ var ErrClosed = errors.New("kafka listener is closed")
 type Listener struct {
 	broker   Broker
 	logs     Logs
+	groups   Groups
 	log      *slog.Logger
 	limits   Limits
 	settings []Setting
@@ -109,7 +112,8 @@ func New(o Options) *Listener {
 	}
 	lim := o.Limits.withDefaults()
 	k := &Listener{
-		broker: o.Broker, logs: o.Logs, log: o.Logger, limits: lim, settings: o.Settings, apis: table(),
+		broker: o.Broker, logs: o.Logs, groups: o.Groups, log: o.Logger, limits: lim,
+		settings: o.Settings, apis: table(o.Groups != nil),
 		metrics:  newMetrics(o.Registry),
 		requests: semaphore.NewWeighted(lim.InFlightBytes), answers: semaphore.NewWeighted(lim.InFlightBytes),
 		sessions: newSessions(lim.FetchSessions), conns: map[*conn]struct{}{},

@@ -144,6 +144,9 @@ func (a *appender) topic(t *produceTopic) {
 	} else {
 		a.known, a.err = b.Topic(t.name)
 	}
+	if a.err == nil && a.known.Internal {
+		a.err = fmt.Errorf("%w: %q", server.ErrReservedTopic, t.name)
+	}
 	if a.err == nil {
 		lim := b.TopicLimits(a.known)
 		a.limits = record.Limits{

@@ -13,7 +13,7 @@ import (
 func Support() string {
 	var b strings.Builder
 	b.WriteString(supportHead)
-	rows := table()
+	rows := table(true)
 	b.WriteString("| Key | API | Versions | Notes |\n|--:|---|---|---|\n")
 	for i := range rows {
 		a := &rows[i]

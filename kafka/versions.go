@@ -34,9 +34,13 @@ type api struct {
 	note string
 }
 
-// table is every API that is spoken, by key. Nothing else is advertised.
-func table() []api {
+// table is every API that is spoken, by key, those of consumer groups if there
+// is a coordinator. Nothing else is advertised.
+func table(groups bool) []api {
 	list := append(recordAPIs(), adminAPIs()...)
+	if groups {
+		list = append(list, groupAPIs()...)
+	}
 	for i := range list {
 		if a := &list[i]; a.key != keyProduce {
 			a.advertised = a.min

@@ -68,6 +68,8 @@ type Topics struct {
 	DefaultPartitions        int32 `name:"default-partitions" env:"CHRONIK_DEFAULT_PARTITIONS" default:"1" help:"Partitions of a topic created without a number."`
 	DefaultReplicationFactor int16 `name:"default-replication-factor" env:"CHRONIK_DEFAULT_REPLICATION_FACTOR" default:"0" placeholder:"N" help:"Replicas of a topic created without a number; 0 is min(3, members)."`
 	MinInsyncReplicas        int16 `name:"min-insync-replicas" env:"CHRONIK_MIN_INSYNC_REPLICAS" default:"0" placeholder:"N" help:"Synced copies that an acknowledgement needs; 0 is 2 with three or more replicas, else 1."`
+
+	GroupInitialDelay time.Duration `name:"group-initial-delay" env:"CHRONIK_GROUP_INITIAL_DELAY" default:"3s" help:"How long an empty consumer group waits for more members before its first rebalance."`
 }
 
 // Limits bound what clients can make the node hold at once.

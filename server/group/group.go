@@ -104,6 +104,9 @@ func (g *Group) enter(now int64, s State) { g.state, g.changed = s, now }
 // State is where the group stands.
 func (g *Group) State() State { return g.state }
 
+// Generation counts the group's generations, from 1; 0 before the first.
+func (g *Group) Generation() int32 { return g.generation }
+
 // ID is the group's id.
 func (g *Group) ID() string { return g.id }
 

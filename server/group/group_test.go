@@ -126,8 +126,12 @@ func joinOf(t group.Token, arg func(key, def string) string, known bool) group.J
 		Token: t, MemberID: arg("id", ""), NewID: arg("new", ""), Instance: arg("instance", ""), ProtocolType: "consumer",
 		Session: duration(arg("session", "10s")), Rebalance: duration(arg("rebalance", "20s")), RequireKnown: known,
 	}
+	who := j.Instance // what a static member says does not depend on its id
+	if who == "" {
+		who = j.MemberID + j.NewID
+	}
 	for _, p := range strings.Split(arg("protocols", "range"), ",") {
-		j.Protocols = append(j.Protocols, group.Protocol{Name: p, Metadata: []byte(j.MemberID + j.NewID + "/" + p)})
+		j.Protocols = append(j.Protocols, group.Protocol{Name: p, Metadata: []byte(who + "/" + p)})
 	}
 	return j
 }

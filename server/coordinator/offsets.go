@@ -1,0 +1,163 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"github.com/chroniklog/chronik/server/group"
+	"github.com/chroniklog/chronik/storage/record"
+)
+
+// Committer is who commits or deletes offsets: a member, or nobody (generation
+// -1 and no id).
+type Committer struct {
+	Group              string
+	MemberID, Instance string
+	Generation         int32
+}
+
+// Commit keeps offsets. It returns when they are committed on every in-sync
+// replica.
+func (c *Coordinator) Commit(ctx context.Context, who Committer, offsets map[group.TopicPartition]group.Commit) error {
+	s, err := c.shardOf(ctx, who.Group)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	e, err := s.entry(who.Group, who.Generation < 0)
+	if err != nil {
+		s.mu.Unlock()
+		return fmt.Errorf("%w: %w", group.ErrIllegalGeneration, err)
+	}
+	if err := e.g.MayCommit(c.now(), who.MemberID, who.Instance, who.Generation); err != nil || len(offsets) == 0 {
+		s.mu.Unlock()
+		return err
+	}
+	order := make([]group.TopicPartition, 0, len(offsets))
+	pending, err := s.write(func(b *record.Builder, now int64) {
+		for tp, o := range offsets {
+			o.At = now
+			order = append(order, tp)
+			b.Append(now, group.OffsetKey(who.Group, tp), o.Value(), nil)
+		}
+	})
+	if err != nil {
+		s.mu.Unlock()
+		return moved(err)
+	}
+	e.writes++
+	s.mu.Unlock()
+	done, err := s.await(pending)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.writes--
+	if err != nil {
+		return err
+	}
+	for i, tp := range order {
+		kept := group.Kept{Commit: offsets[tp], Place: done.Offset + int64(i)}
+		if old, ok := e.offsets[tp]; !ok || old.Place < kept.Place {
+			kept.At = c.now()
+			e.offsets[tp] = kept
+		}
+	}
+	return nil
+}
+
+// Offsets are all committed offsets of a group; none if it does not exist.
+func (c *Coordinator) Offsets(ctx context.Context, id string) (map[group.TopicPartition]group.Commit, error) {
+	s, err := c.shardOf(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[group.TopicPartition]group.Commit)
+	if e := s.groups[id]; e != nil {
+		for tp, k := range e.offsets {
+			all[tp] = k.Commit
+		}
+	}
+	return all, nil
+}
+
+// DeleteOffsets forgets offsets of a group, unless its members read the topic.
+// The result has an error, or nil, for each.
+func (c *Coordinator) DeleteOffsets(ctx context.Context, id string, which []group.TopicPartition) ([]error, error) {
+	s, err := c.shardOf(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]error, len(which))
+	err = s.forget(id, func(e *entry) (drop []group.TopicPartition, all bool, err error) {
+		for i, tp := range which {
+			if results[i] = e.g.Subscribed(tp.Topic); results[i] == nil {
+				drop = append(drop, tp)
+			}
+		}
+		return drop, false, e.g.MayDeleteOffsets()
+	})
+	return results, err
+}
+
+// Delete forgets a group that has no members, with its offsets.
+func (c *Coordinator) Delete(ctx context.Context, id string) error {
+	s, err := c.shardOf(ctx, id)
+	if err != nil {
+		return err
+	}
+	return s.forget(id, func(e *entry) (drop []group.TopicPartition, all bool, err error) {
+		if e.g.State() != group.Empty {
+			return nil, false, fmt.Errorf("%w: it is %s", group.ErrNotEmpty, e.g.State())
+		}
+		if e.writes > 0 {
+			return nil, false, fmt.Errorf("%w: offsets are being committed", group.ErrNotEmpty)
+		}
+		for tp := range maps.Keys(e.offsets) {
+			drop = append(drop, tp)
+		}
+		return drop, true, nil
+	})
+}
+
+// forget writes tombstones for what judge says, the group itself among them
+// when it says all.
+func (s *shard) forget(id string, judge func(*entry) (drop []group.TopicPartition, all bool, err error)) error {
+	s.mu.Lock()
+	e, err := s.entry(id, false)
+	if err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	drop, all, err := judge(e)
+	if err != nil || len(drop) == 0 && !all {
+		s.mu.Unlock()
+		return err
+	}
+	pending, err := s.write(func(b *record.Builder, now int64) {
+		for _, tp := range drop {
+			b.Append(now, group.OffsetKey(id, tp), nil, nil)
+		}
+		if all {
+			b.Append(now, group.GroupKey(id), nil, nil)
+		}
+	})
+	if err != nil {
+		s.mu.Unlock()
+		return moved(err)
+	}
+	if all { // a request that comes now makes a new group, after the tombstones
+		delete(s.groups, id)
+	}
+	s.mu.Unlock()
+	done, err := s.await(pending)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, tp := range drop {
+		if err == nil && e.offsets[tp].Place < done.Offset {
+			delete(e.offsets, tp)
+		}
+	}
+	return err
+}
