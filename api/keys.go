@@ -146,18 +146,16 @@ func (s *Server) storeKey(
 		return err
 	}
 	if p.acks == partition.AcksNone {
-		writeSmall(w, http.StatusAccepted, append(appendPartition(nil, number), '\n'))
+		writeSmall(w, http.StatusAccepted, "", append(appendPartition(nil, number), '\n'))
 		return nil
 	}
-	h := w.Header()
-	h["Etag"] = []string{keyTag(appended.Offset)}
-	status := http.StatusOK
+	w.Header()["Etag"] = []string{keyTag(appended.Offset)}
+	status, where := http.StatusOK, ""
 	if !existed && !appended.Duplicate {
-		status = http.StatusCreated
-		h["Location"] = []string{location(p.topic.Name, number, appended.Offset)}
+		status, where = http.StatusCreated, location(p.topic.Name, number, appended.Offset)
 	}
 	p.out = append(appendProduced(p.out, number, &appended), '\n')
-	writeSmall(w, status, p.out)
+	writeSmall(w, status, where, p.out)
 	return nil
 }
 

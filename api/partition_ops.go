@@ -61,7 +61,7 @@ func (s *Server) getOffsets(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header()["Cache-Control"] = []string{cacheNever}
-	writeSmall(w, http.StatusOK, body)
+	writeSmall(w, http.StatusOK, "", body)
 }
 
 func (s *Server) offsetsJSON(r *http.Request) ([]byte, error) {

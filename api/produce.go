@@ -124,8 +124,8 @@ func (s *Server) await(ctx context.Context, pending *replica.Pending) (partition
 
 // location is the path of a record.
 func location(topic string, p int32, offset int64) string {
-	b := make([]byte, 0, 64+len(topic))
-	b = append(b, "/v1/topics/"...)
+	var room [server.MaxTopicName + 64]byte // fits: no allocation but the string's
+	b := append(room[:0], "/v1/topics/"...)
 	b = append(b, topic...)
 	b = append(b, "/partitions/"...)
 	b = strconv.AppendInt(b, int64(p), 10)
@@ -150,11 +150,16 @@ func appendProduced(dst []byte, p int32, a *partition.Appended) []byte {
 // jsonType is shared by all answers: net/http reads header values only.
 var jsonType = slices.Clip([]string{typeJSON})
 
-// writeSmall answers with a body that is all there, in one write.
-func writeSmall(w http.ResponseWriter, status int, body []byte) {
+// writeSmall answers with a body that is all there, in one write. An empty
+// location sends no Location.
+func writeSmall(w http.ResponseWriter, status int, location string, body []byte) {
 	h := w.Header()
+	values := []string{strconv.Itoa(len(body)), location} // one allocation for both
 	h["Content-Type"] = jsonType
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	h["Content-Length"] = values[:1:1]
+	if location != "" {
+		h["Location"] = values[1:]
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that left has no use for the error
 }

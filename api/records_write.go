@@ -86,16 +86,15 @@ func (s *Server) appendRecord(w http.ResponseWriter, r *http.Request, p *produce
 	}
 	if a.Acks == partition.AcksNone {
 		p.out = append(appendPartition(p.out, number), '\n')
-		writeSmall(w, http.StatusAccepted, p.out)
+		writeSmall(w, http.StatusAccepted, "", p.out)
 		return nil
 	}
 	p.out = append(appendProduced(p.out, number, &appended), '\n')
-	w.Header()["Location"] = []string{location(p.topic.Name, number, appended.Offset)}
 	status := http.StatusCreated
 	if appended.Duplicate {
 		status = http.StatusOK
 	}
-	writeSmall(w, status, p.out)
+	writeSmall(w, status, location(p.topic.Name, number, appended.Offset), p.out)
 	return nil
 }
 
