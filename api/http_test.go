@@ -130,7 +130,7 @@ func TestSpans(t *testing.T) {
 	span := got[0]
 	attributes := make(map[string]string)
 	for _, kv := range span.Attributes {
-		attributes[string(kv.Key)] = kv.Value.Emit()
+		attributes[string(kv.Key)] = kv.Value.String()
 	}
 	if span.Name != "GET /v1/topics/{topic}" || attributes["http.route"] != "/v1/topics/{topic}" ||
 		attributes["http.response.status_code"] != "503" || span.Status.Code != codes.Error || len(span.Events) != 1 {
