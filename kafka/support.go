@@ -46,6 +46,8 @@ This page is generated from the code (kafka/support.go).
 - Idempotent producers work, and do so across restarts and changes of the leader. Transactions do not yet.
 - Java clients, franz-go and HTTP put the same key in the same partition (murmur2). librdkafka does with
   ` + "`partitioner=murmur2_random`" + `.
+- Consumer groups are classic ones, static members included; their offsets are in ` + "`__consumer_offsets`" + `, a
+  replicated, compacted topic. The new protocol (KIP-848), which clients have to be switched to, is not there yet.
 - A request for a partition that another node leads is answered NOT_LEADER_OR_FOLLOWER, with the leader where the
   version has a place for it (KIP-951). Nothing is forwarded.
 - Topics are created on first use unless the node runs with ` + "`--auto-create-topics=false`" + `.

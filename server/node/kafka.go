@@ -45,7 +45,8 @@ func (n *Node) serveKafka() {
 		Logger: n.log.With("part", "groups"), Group: group.Config{InitialDelay: delay},
 	})
 	s.k = kafka.New(kafka.Options{
-		Broker: n.broker, Logs: n.broker.LedLogs(), Groups: s.groups, Logger: n.log.With("part", "kafka"), Registry: n.registry,
+		Broker: n.broker, Logs: n.broker.LedLogs(), Groups: s.groups,
+		Logger: n.log.With("part", "kafka"), Registry: n.registry,
 		Limits:   kafka.Limits{InFlightBytes: int64(n.cfg.MaxInFlightBytes)},
 		Settings: n.kafkaSettings(),
 	})
