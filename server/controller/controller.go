@@ -145,9 +145,12 @@ func (c *Controller) leads() (begun bool) {
 func (c *Controller) probeAll(ctx context.Context) {
 	var brokers []meta.Broker
 	c.o.Metadata.View(func(img *meta.Image) { brokers = img.Brokers() })
+	self := c.o.Metadata.Status().Leader
 	var wg sync.WaitGroup
 	for _, b := range brokers {
-		wg.Go(func() { c.Hungup(ctx, b.ID) })
+		if b.ID != self { // which lives, perhaps under another address than it had
+			wg.Go(func() { c.Hungup(ctx, b.ID) })
+		}
 	}
 	wg.Wait()
 }

@@ -214,10 +214,6 @@ func TestProducerSequences(t *testing.T) {
 func TestFence(t *testing.T) {
 	b := lead(t, nil)
 	set := func(token string, expect *string) (int64, error) {
-		type answer struct {
-			offset int64
-			err    error
-		}
 		p, err := b.r.beginFence(token, expect)
 		if err != nil {
 			return 0, err

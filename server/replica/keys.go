@@ -25,7 +25,6 @@ type keyBuild struct {
 	active   atomic.Bool   // mirrors State.IndexesKeys, for a look without the lock
 	from     int64         // log end when it was begun
 	building chan struct{} // not nil while the log below from is read; closed after
-	err      error         // of the last build; the next caller tries again
 	ready    bool
 }
 

@@ -61,8 +61,10 @@ func TestReaderReusedAcrossBatches(t *testing.T) {
 				t.Fatal(c, j, diff)
 			}
 		}
-		if r.Next(&rec) || r.Next(&rec) || r.Err() != nil {
-			t.Fatal("after the last record:", r.Err())
+		for range 2 { // the end stays the end
+			if r.Next(&rec) || r.Err() != nil {
+				t.Fatal("after the last record:", r.Err())
+			}
 		}
 		if i == 10 { // a failed Reset must not spoil the next
 			if _, err := r.Reset(b[:70], 0); !errors.Is(err, ErrShort) || r.Next(&rec) || r.Err() == nil {
