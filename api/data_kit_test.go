@@ -15,10 +15,7 @@ import (
 	"github.com/chroniklog/chronik/storage/record"
 )
 
-func TestMain(m *testing.M) {
-	// The validator of openapi.yaml keeps compiled schemas warm in one.
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("internal/poll.runtime_pollWait"))
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // answer is a response, read to its end.
 type answer struct {

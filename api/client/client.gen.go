@@ -1506,7 +1506,7 @@ type ReadPartitionParams struct {
 	// Timestamp Start at the first record whose timestamp (Unix milliseconds) is not below.
 	Timestamp *Timestamp `form:"timestamp,omitempty" json:"timestamp,omitempty"`
 
-	// Tail Start this many records before the end.
+	// Tail Start this many offsets before the end; of a topic, before the end of each partition.
 	Tail *Tail `form:"tail,omitempty" json:"tail,omitempty"`
 
 	// End The offset to stop before. The answer, live streams included, ends there.
@@ -1650,7 +1650,7 @@ type ReadTopicParams struct {
 	// Timestamp Start at the first record whose timestamp (Unix milliseconds) is not below.
 	Timestamp *Timestamp `form:"timestamp,omitempty" json:"timestamp,omitempty"`
 
-	// Tail Start this many records before the end.
+	// Tail Start this many offsets before the end; of a topic, before the end of each partition.
 	Tail *Tail `form:"tail,omitempty" json:"tail,omitempty"`
 
 	// Limit The most records of a page, at most 1,000; of a stream, the records after which it ends, without a bound.
