@@ -15,8 +15,6 @@ import (
 
 	"github.com/chroniklog/chronik/kafka"
 	"github.com/chroniklog/chronik/server/coordinator"
-	"github.com/chroniklog/chronik/server/group"
-	"github.com/chroniklog/chronik/server/servertest"
 )
 
 // Members that come and go read every record, and none twice that was
@@ -117,87 +115,6 @@ func TestOffsetsOfGroups(t *testing.T) {
 	}
 	if got, err := adm.FetchOffsets(ctx, "g"); err != nil || len(got) != 0 {
 		t.Errorf("after deletion: %+v %v", got, err)
-	}
-}
-
-// A new coordinator, which has only the log, goes on where the last one ended:
-// offsets, deletions and the generation of a group with members.
-func TestCoordinatorReplays(t *testing.T) {
-	n := servertest.Start(t, servertest.Unchecked())
-	ctx := within(t, 60*time.Second)
-	open := func() *coordinator.Coordinator {
-		c := coordinator.New(coordinator.Options{
-			Topics: n.Broker, Logs: n.Broker.LedLogs(), Node: 1, Now: time.Now, Partitions: 2,
-			Group: group.Config{InitialDelay: -1},
-		})
-		t.Cleanup(c.Close)
-		return c
-	}
-	c := open()
-	if _, err := c.Find(ctx, "g"); err != nil {
-		t.Fatal(err)
-	}
-	join := group.Join{
-		NewID: "m", ProtocolType: "consumer", Session: 20 * time.Second, Rebalance: 20 * time.Second,
-		Protocols: []group.Protocol{{Name: "range", Metadata: []byte("s")}},
-	}
-	joined, err := c.Join(ctx, "g", join)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sync, err := c.Sync(ctx, "g", group.Sync{
-		MemberID: "m", Generation: joined.Generation, Assignments: map[string][]byte{"m": []byte("a")},
-	})
-	if err != nil || string(sync.Assignment) != "a" {
-		t.Fatalf("%+v %v", sync, err)
-	}
-	tp := func(p int32) group.TopicPartition { return group.TopicPartition{Topic: "t", Partition: p} }
-	for i := range int64(20) {
-		who := coordinator.Committer{Group: "g", MemberID: "m", Generation: joined.Generation}
-		both := map[group.TopicPartition]group.Commit{tp(0): {Offset: i}, tp(1): {Offset: 2 * i}}
-		if err := c.Commit(ctx, who, both); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Commit(ctx, coordinator.Committer{Group: "gone", Generation: -1},
-			map[group.TopicPartition]group.Commit{tp(0): {Offset: i}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := c.Delete(ctx, "gone"); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Delete(ctx, "g"); !errors.Is(err, group.ErrNotEmpty) {
-		t.Errorf("a group with members was deleted: %v", err)
-	}
-	c.Close()
-	if _, err := c.Describe(ctx, "g"); !errors.Is(err, coordinator.ErrUnavailable) {
-		t.Errorf("a closed coordinator: %v", err)
-	}
-	for _, restart := range []bool{false, true} {
-		if restart {
-			n.Kill()
-			n.Restart()
-		}
-		c := open()
-		if _, err := c.Find(ctx, "g"); err != nil {
-			t.Fatal(err)
-		}
-		offsets, err := c.Offsets(ctx, "g")
-		if err != nil || offsets[tp(0)].Offset != 19 || offsets[tp(1)].Offset != 38 {
-			t.Errorf("%+v %v", offsets, err)
-		}
-		if offsets, err := c.Offsets(ctx, "gone"); err != nil || len(offsets) != 0 {
-			t.Errorf("deleted: %+v %v", offsets, err)
-		}
-		beat := group.Heartbeat{MemberID: "m", Generation: joined.Generation}
-		if _, err := c.Heartbeat(ctx, "g", beat); err != nil {
-			t.Errorf("the member is not known: %v", err)
-		}
-		list, err := c.List(ctx)
-		if err != nil || len(list) != 1 || list[0].State != group.Stable {
-			t.Errorf("%+v %v", list, err)
-		}
-		c.Close()
 	}
 }
 

@@ -57,6 +57,9 @@ type Options struct {
 	Partitions int32
 	// MaxGroups bounds the groups of one partition. Default 100,000.
 	MaxGroups int
+	// OffsetRetention is how long the offsets of a group without members are
+	// kept. Default 7 days.
+	OffsetRetention time.Duration
 	// LoadWait is how long a request waits for a shard that loads, and
 	// WriteWait for a write. Defaults 5 s, 15 s.
 	LoadWait, WriteWait time.Duration
@@ -71,6 +74,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.MaxGroups <= 0 {
 		o.MaxGroups = 100_000
+	}
+	if o.OffsetRetention <= 0 {
+		o.OffsetRetention = 7 * 24 * time.Hour
 	}
 	if o.LoadWait <= 0 {
 		o.LoadWait = 5 * time.Second
@@ -230,9 +236,13 @@ func (c *Coordinator) current(p int32, info *server.PartitionInfo) (*shard, erro
 func (c *Coordinator) ticker() {
 	t := time.NewTicker(tickEvery)
 	defer t.Stop()
+	old := time.NewTicker(expireEvery)
+	defer old.Stop()
 	for {
 		select {
 		case <-t.C:
+		case <-old.C:
+			c.wg.Go(c.Expire)
 		case <-c.ctx.Done():
 			return
 		}
