@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/server/replica"
 	"github.com/chroniklog/chronik/server/telemetry"
@@ -94,7 +96,10 @@ func (b *Broker) beginRecord(ctx context.Context, e *entry, part *part, r partit
 	if span != nil {
 		ctx = span.Context()
 	}
-	r.Headers = telemetry.InjectHeaders(ctx, r.Headers)
+	// A context that nobody keeps is not worth the bytes.
+	if sc := trace.SpanContextFromContext(ctx); sc.IsSampled() || sc.IsRemote() {
+		r.Headers = telemetry.InjectHeaders(ctx, r.Headers)
+	}
 	pending, err := rep.BeginRecord(r)
 	if err != nil {
 		return nil, b.refused(span, e, p, err)
