@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"time"
 
 	"github.com/chroniklog/chronik/raft/meta"
 	"github.com/chroniklog/chronik/server/topicconfig"
@@ -46,7 +48,7 @@ func (b *Broker) createTopic(ctx context.Context, spec TopicSpec, internal bool)
 	if _, err := b.dir.topic(spec.Name); err == nil {
 		return Topic{}, ErrTopicExists
 	}
-	assignment, err := b.assign(spec)
+	assignment, err := b.awaitBrokers(ctx, spec)
 	if err != nil {
 		return Topic{}, err
 	}
@@ -79,6 +81,30 @@ func (b *Broker) createTopic(ctx context.Context, spec TopicSpec, internal bool)
 	return b.TopicByID(cmd.ID)
 }
 
+// awaitBrokers assigns partitions. While members of the cluster, that are about
+// to start, are missing it waits for them, up to failoverTime.
+func (b *Broker) awaitBrokers(ctx context.Context, spec TopicSpec) ([][]NodeID, error) {
+	for began := time.Now(); ; {
+		assignment, err := b.assign(spec)
+		if !errors.Is(err, ErrNotEnoughBrokers) || len(b.members()) <= len(b.registered()) ||
+			!b.AwaitLeader(ctx, began) {
+			return assignment, err
+		}
+	}
+}
+
+// members are the nodes of the metadata group, registered as brokers or not.
+func (b *Broker) members() (ids []NodeID) {
+	b.meta.View(func(img *meta.Image) {
+		for _, m := range img.Members() {
+			if !slices.Contains(ids, m.Node) {
+				ids = append(ids, m.Node)
+			}
+		}
+	})
+	return ids
+}
+
 // assign decides how many partitions a topic gets and where they live.
 func (b *Broker) assign(spec TopicSpec) ([][]NodeID, error) {
 	n := spec.Partitions
@@ -104,7 +130,7 @@ func (b *Broker) assign(spec TopicSpec) ([][]NodeID, error) {
 		rf = int(b.o.Replication)
 	}
 	if rf == 0 {
-		rf = min(3, len(brokers))
+		rf = min(3, max(len(brokers), len(b.members())))
 	}
 	if rf < 0 || rf > meta.MaxReplicas {
 		return nil, fmt.Errorf("%w: %d: want 1 to %d", ErrInvalidReplication, rf, meta.MaxReplicas)
