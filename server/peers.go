@@ -71,8 +71,9 @@ func (b *Broker) relayed(e *entry, p int32, err error) error {
 		return b.goneError(e)
 	case errors.Is(err, forward.ErrUnreachable):
 		return fmt.Errorf("%s/%d: %w: %w", e.topic.Name, p, ErrNoLeader, err)
-	case errors.Is(err, partition.ErrClosed):
-		return fmt.Errorf("%w: %w", ErrNoLeader, err)
+	case errors.Is(err, partition.ErrClosed), errors.Is(err, ErrShuttingDown):
+		// The leader goes, this node stays: its client may wait for the next.
+		return fmt.Errorf("%s/%d: %w: the node that led it shuts down", e.topic.Name, p, ErrNoLeader)
 	}
 	return b.explain(e, p, err)
 }
