@@ -107,7 +107,7 @@ func (w *waiters) failAll(err error) {
 }
 
 // Propose has the controller apply a command, from any node, and returns its
-// result once it is applied and durable here, too: View shows it. A refused command's
+// result once it is applied and durable here or there; see Await. A refused command's
 // error wraps one of meta's sentinels. ErrNoController, ErrBusy, ErrDiskFull
 // and ErrClosed: it was not applied. ErrOutcomeUnknown: it may have been, or
 // may yet be. Attempts are repeated, with one request id, until the context or
@@ -123,17 +123,16 @@ func (n *Node) Propose(ctx context.Context, cmd meta.Command) (meta.Result, erro
 	ctx, cancel := context.WithTimeout(ctx, n.opts.ProposeTimeout)
 	defer cancel()
 	r, err := n.attempts(ctx, req, cmd)
-	if err == nil {
-		err = n.awaitApplied(ctx, r.Index)
-	}
 	if err != nil {
 		return r, fmt.Errorf("propose %T: %w", cmd, err)
 	}
 	return r, nil
 }
 
-// awaitApplied returns when this node, too, has applied the entry at index.
-func (n *Node) awaitApplied(ctx context.Context, index uint64) error {
+// Await returns when this node has applied the entry at index, a Result's, so
+// that View shows it. A node on a full disk does not get there. ErrClosed, or
+// the context's error.
+func (n *Node) Await(ctx context.Context, index uint64) error {
 	for {
 		moved := n.waiters.moved.wait()
 		if n.Status().Applied >= index {
@@ -142,10 +141,9 @@ func (n *Node) awaitApplied(ctx context.Context, index uint64) error {
 		select {
 		case <-moved:
 		case <-ctx.Done():
-			return fmt.Errorf("%w: it was applied at %d, which this node has not reached: %w",
-				ErrOutcomeUnknown, index, ctx.Err())
+			return fmt.Errorf("await metadata up to %d: %w", index, ctx.Err())
 		case <-n.ctx.Done():
-			return fmt.Errorf("%w: %w", ErrOutcomeUnknown, ErrClosed)
+			return ErrClosed
 		}
 	}
 }

@@ -4,9 +4,9 @@ import (
 	"testing"
 )
 
-// Whoever proposed sees what came of it at once, also where the controller is
-// another node: a broker that has registered must not act by its old epochs.
-func TestProposerSeesResult(t *testing.T) {
+// Whoever proposed and awaited sees what came of it, also where the controller
+// is another node: a broker that has registered must not act by its old epochs.
+func TestAwaitShowsResult(t *testing.T) {
 	c := newTestCluster(t, 1, 2, 3)
 	c.static(1, 2, 3)
 	lead := c.leader()
@@ -19,6 +19,9 @@ func TestProposerSeesResult(t *testing.T) {
 				continue
 			}
 			r := propose(t, n.Node, topic(i*10+int(id), 1, 1, 2, 3))
+			if err := n.Await(t.Context(), r.Index); err != nil {
+				t.Fatal(err)
+			}
 			if !c.hasTopic(id, i*10+int(id)) {
 				t.Fatalf("node %d: created at %d, and not there", id, r.Index)
 			}

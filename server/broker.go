@@ -52,8 +52,10 @@ import (
 
 // Metadata is what the broker asks of the metadata log; *raft.Node is one.
 type Metadata interface {
-	// Propose waits until the command is applied here.
+	// Propose waits until the command is applied, here or at the controller.
 	Propose(ctx context.Context, cmd meta.Command) (meta.Result, error)
+	// Await waits until what was applied at index is applied here.
+	Await(ctx context.Context, index uint64) error
 	// View reads the image under its read lock.
 	View(func(*meta.Image))
 	Status() raft.Status

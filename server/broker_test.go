@@ -46,6 +46,9 @@ func (m *soleMeta) Propose(_ context.Context, c meta.Command) (meta.Result, erro
 	return res, err
 }
 
+// Await has nothing to wait for: Propose applies.
+func (*soleMeta) Await(context.Context, uint64) error { return nil }
+
 func (m *soleMeta) View(f func(*meta.Image)) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()

@@ -23,13 +23,15 @@ func (b *Broker) register(ctx context.Context) error {
 		}
 		b.epoch.Store(uint64(res.Value))
 		if !res.More {
-			return nil
+			// Only then the image has the partitions' new epochs: in the old
+			// ones this process must not append.
+			return b.meta.Await(ctx, res.Index)
 		}
 	}
 }
 
-// propose sends a command to the metadata log and waits until it is applied
-// here. Refusals and the log's own errors come back as this package's
+// propose sends a command to the metadata log and waits until it is applied,
+// here or at the controller. Refusals and the log's own errors come back as this package's
 // sentinels where it has one, with the cause.
 func (b *Broker) propose(ctx context.Context, cmd meta.Command) (meta.Result, error) {
 	res, err := b.meta.Propose(ctx, cmd)

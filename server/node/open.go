@@ -72,6 +72,9 @@ func (n *Node) enterCluster(ctx context.Context) error {
 		if err != nil && !errors.Is(err, meta.ErrConflict) {
 			return fmt.Errorf("name the cluster: %w", err)
 		}
+		if err := n.raft.Await(ctx, res.Index); err != nil {
+			return fmt.Errorf("name the cluster: %w", err)
+		}
 		id = n.clusterID()
 	}
 	return n.dir.enter(id)
