@@ -166,6 +166,10 @@ func (n *Node) change(c *Core, a adminRequest) (done bool, err error) {
 		return false, nil // an earlier change is under way
 	}
 	if a.Op == opEnter {
+		if twin := n.twin(a.Member); twin.Node != 0 {
+			return true, fmt.Errorf("%w: node id %d is in use by a node that runs at %s: "+
+				"start this one with another --node-id, or stop that one", errRefused, twin.Node, twin.Addr)
+		}
 		cc := enter(a.Member, n.image.Members(), st.Conf)
 		if cc == nil {
 			return true, nil
@@ -187,6 +191,22 @@ func (n *Node) change(c *Core, a adminRequest) (done bool, err error) {
 		return false, errDropped // nobody is known to be there yet
 	}
 	return false, c.ProposeConf(cc)
+}
+
+// twin is a member that runs under the same node id as one that wants to
+// enter, zero if there is none. A node that lost its disk has none: its former
+// incarnation is not heard from any more.
+func (n *Node) twin(m meta.Member) meta.Member {
+	for _, p := range n.image.Members() {
+		if p.Node != m.Node || p.RaftID == m.RaftID {
+			continue
+		}
+		at, ok := n.member.heard[p.RaftID]
+		if p.RaftID == n.id().raftID || ok && n.member.ticks-at <= 2*electionTicks {
+			return p
+		}
+	}
+	return meta.Member{}
 }
 
 // transfer asks for a handover.

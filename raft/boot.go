@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chroniklog/chronik/raft/meta"
+	"github.com/chroniklog/chronik/raft/wire"
 )
 
 // id is the identity as it is now; read-only.
@@ -60,6 +61,9 @@ func (n *Node) boot(ctx context.Context) error {
 	}
 	switch {
 	case err == nil:
+		if err := n.checkHome(ctx); err != nil {
+			return err
+		}
 		if n.opts.Transport != nil {
 			n.group.Go(n.settleAgain)
 		}
@@ -74,6 +78,36 @@ func (n *Node) boot(ctx context.Context) error {
 		return nil
 	}
 	return n.found(Seed{Members: []meta.Member{n.self()}})
+}
+
+// ErrForeign: the data directory belongs to another cluster than the one that
+// the node was told to enter.
+var ErrForeign = errors.New("the data directory belongs to another cluster")
+
+// checkHome refuses a directory of a cluster of one where the flags name
+// others, and one of them has a cluster: the node would go on by itself as if
+// it had not been told.
+func (n *Node) checkHome(ctx context.Context) error {
+	voters := n.Status().Voters
+	if len(voters) != 1 || voters[0] != n.opts.NodeID || n.opts.Transport == nil {
+		return nil
+	}
+	addrs := []string{n.opts.Join}
+	for id, addr := range n.opts.Peers {
+		if id != n.opts.NodeID {
+			addrs = append(addrs, addr)
+		}
+	}
+	for _, addr := range addrs {
+		if addr == "" || addr == n.opts.Addr {
+			continue
+		}
+		if _, err := n.ask(ctx, addr); errors.Is(err, wire.ErrCluster) {
+			return fmt.Errorf("%w: %s is not of the cluster at %s: give the node a directory of its own, "+
+				"or start it without --join and --peers: %w", ErrForeign, n.opts.Dir, addr, err)
+		}
+	}
+	return nil
 }
 
 // settleAgain is for a node that was here before: it may have a new address,

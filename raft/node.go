@@ -99,6 +99,9 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		if o.Transport != nil {
 			err = errors.Join(err, o.Transport.Close())
 		}
+		if n.disk != nil {
+			err = errors.Join(err, n.disk.Close())
+		}
 		return nil, fmt.Errorf("open metadata log: %w", err)
 	}
 	return n, nil

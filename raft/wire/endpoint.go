@@ -185,7 +185,7 @@ func (e *Endpoint) welcome(raw net.Conn) (*Conn, Handler, error) {
 
 // Dial connects to the node at an address. Non-zero fields of to are demanded:
 // another node, or another incarnation, refuses. The context bounds the
-// handshake, too. ErrUnreachable, ErrRefused, ErrVersion.
+// handshake, too. ErrUnreachable, ErrRefused, ErrCluster, ErrVersion.
 func (e *Endpoint) Dial(ctx context.Context, addr string, class Class, to Identity) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
@@ -225,6 +225,8 @@ func (e *Endpoint) greet(ctx context.Context, raw net.Conn, class Class, to Iden
 	switch {
 	case in.status == statusVersion:
 		return nil, fmt.Errorf("%w: %w: %s", ErrUnreachable, ErrVersion, in.text)
+	case in.status == statusCluster:
+		return nil, fmt.Errorf("%w: %w: %s", ErrUnreachable, ErrCluster, in.text)
 	case in.status != statusOK:
 		return nil, fmt.Errorf("%w: %w: %s", ErrUnreachable, ErrRefused, in.text)
 	case in.version > e.opts.version || in.version < e.opts.oldest:

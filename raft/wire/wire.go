@@ -32,6 +32,7 @@ package wire
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -71,6 +72,9 @@ var (
 	// ErrRefused: the other side doesn't want the connection; the text says
 	// why.
 	ErrRefused = errors.New("peer refused the connection")
+	// ErrCluster: the other side belongs to another cluster; the text says to
+	// which.
+	ErrCluster = fmt.Errorf("%w: it is another cluster's", ErrRefused)
 	// ErrVersion: the other side speaks no version that this one does.
 	ErrVersion = errors.New("peer protocol version")
 	// ErrFrame: bytes that are no frame. The connection is of no more use.
