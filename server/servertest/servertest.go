@@ -7,6 +7,9 @@
 //	n.Kill(); n.Restart()        // as after SIGKILL
 //	n.PowerLoss(seed)            // with WithFS(vfs.NewMem()): unsynced bytes are lost or torn
 //
+//	c := servertest.StartCluster(t, 3)
+//	c.Nodes[0].Client.Get(c.Nodes[0].URL + "/v1/cluster")
+//
 // Every exchange of Client is held against openapi.yaml, requests and
 // responses; the test fails where one breaks it. A request that is meant to be
 // wrong says so: see Bad. Everything is closed when the test ends.
@@ -87,6 +90,14 @@ func NoSync() Option { return func(o *options) { o.noSync = true } }
 // Start starts a node and fails the test if it can't.
 func Start(t testing.TB, opts ...Option) *Node {
 	t.Helper()
+	n := prepare(t, opts...)
+	n.start()
+	return n
+}
+
+// prepare makes a node that does not run yet.
+func prepare(t testing.TB, opts ...Option) *Node {
+	t.Helper()
 	n := &Node{t: t, o: options{cfg: config.Default(), now: time.Now, fs: vfs.OS(), log: t.Output()}}
 	n.o.cfg.DataDir = t.TempDir() + "/data"
 	n.o.cfg.HTTP, n.o.cfg.Kafka, n.o.cfg.Peer = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
@@ -98,7 +109,6 @@ func Start(t testing.TB, opts ...Option) *Node {
 		t.Fatal(err)
 	}
 	t.Cleanup(n.stop)
-	n.start()
 	return n
 }
 
@@ -110,14 +120,18 @@ func (n *Node) start() {
 }
 
 func (n *Node) tryStart() error {
+	ctx, cancel := context.WithTimeout(n.t.Context(), endTimeout)
+	defer cancel()
+	return n.tryStartWithin(ctx)
+}
+
+func (n *Node) tryStartWithin(ctx context.Context) error {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(n.o.cfg.LogLevel)); err != nil {
 		return err
 	}
 	n.killed.Store(false)
 	n.fs = newMortalFS(n.o.fs)
-	ctx, cancel := context.WithTimeout(n.t.Context(), endTimeout)
-	defer cancel()
 	started, err := node.Start(ctx, n.o.cfg, node.Options{
 		Version: "test", Now: n.o.now, FS: n.fs, NoSync: n.o.noSync,
 		Logger: slog.New(slog.NewTextHandler(n.o.log, &slog.HandlerOptions{Level: level})),
