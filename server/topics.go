@@ -87,7 +87,7 @@ func (b *Broker) awaitBrokers(ctx context.Context, spec TopicSpec) ([][]NodeID, 
 	for began := time.Now(); ; {
 		assignment, err := b.assign(spec)
 		if !errors.Is(err, ErrNotEnoughBrokers) || len(b.members()) <= len(b.registered()) ||
-			!b.AwaitLeader(ctx, began) {
+			time.Since(began) > failoverTime || !b.AwaitLeader(ctx) {
 			return assignment, err
 		}
 	}
