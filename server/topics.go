@@ -81,13 +81,16 @@ func (b *Broker) createTopic(ctx context.Context, spec TopicSpec, internal bool)
 	return b.TopicByID(cmd.ID)
 }
 
-// awaitBrokers assigns partitions. While members of the cluster, that are about
-// to start, are missing it waits for them, up to failoverTime.
+// brokersTime is how long a creation waits for members that start.
+const brokersTime = 5 * time.Second
+
+// awaitBrokers assigns partitions. While members of the cluster have not
+// registered it waits for them, up to brokersTime.
 func (b *Broker) awaitBrokers(ctx context.Context, spec TopicSpec) ([][]NodeID, error) {
 	for began := time.Now(); ; {
 		assignment, err := b.assign(spec)
 		if !errors.Is(err, ErrNotEnoughBrokers) || len(b.members()) <= len(b.registered()) ||
-			time.Since(began) > failoverTime || !b.AwaitLeader(ctx) {
+			time.Since(began) > brokersTime || !b.AwaitLeader(ctx) {
 			return assignment, err
 		}
 	}
