@@ -6,6 +6,16 @@ import (
 	"fmt"
 )
 
+// clientPart finds a partition that clients may write to: the broker's own
+// topics are its own to write.
+func (b *Broker) clientPart(topic string, p int32) (*entry, *part, error) {
+	e, part, err := b.dir.part(topic, p)
+	if err == nil && e.topic.Internal {
+		return nil, nil, fmt.Errorf("append %s/%d: %w", topic, p, ErrReservedTopic)
+	}
+	return e, part, err
+}
+
 // EnsureInternalTopic returns a topic of the broker's own, whose name begins
 // with "__", and creates it if it does not exist. It returns when every
 // partition is led.

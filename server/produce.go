@@ -64,7 +64,7 @@ func (b *Broker) ChoosePartition(t Topic, key []byte, idempotencyKey string) int
 // was applied.
 func (b *Broker) BeginRecord(ctx context.Context, topic string, p int32, r partition.RecordAppend,
 ) (*replica.Pending, error) {
-	e, part, err := b.dir.part(topic, p)
+	e, part, err := b.clientPart(topic, p)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (b *Broker) beginRecord(ctx context.Context, e *entry, part *part, r partit
 // now: nothing was applied.
 func (b *Broker) BeginBatch(ctx context.Context, topic string, p int32, r partition.BatchAppend,
 ) (*replica.Pending, error) {
-	e, part, err := b.dir.part(topic, p)
+	e, part, err := b.clientPart(topic, p)
 	if err != nil {
 		return nil, err
 	}

@@ -261,6 +261,9 @@ func (b *Broker) AddPartitions(ctx context.Context, name string, total int32, fo
 		return Topic{}, err
 	}
 	op := fmt.Sprintf("add partitions to %q", name)
+	if e.topic.Internal { // where its keys live would change
+		return Topic{}, fmt.Errorf("%s: %w", op, ErrReservedTopic)
+	}
 	if err := b.checkPartitions(e.topic.Partitions, total); err != nil {
 		return Topic{}, fmt.Errorf("%s: %w", op, err)
 	}
