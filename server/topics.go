@@ -89,15 +89,15 @@ const brokersTime = 5 * time.Second
 func (b *Broker) awaitBrokers(ctx context.Context, spec TopicSpec) ([][]NodeID, error) {
 	for began := time.Now(); ; {
 		assignment, err := b.assign(spec)
-		if !errors.Is(err, ErrNotEnoughBrokers) || len(b.members()) <= len(b.registered()) ||
+		if !errors.Is(err, ErrNotEnoughBrokers) || len(b.memberIDs()) <= len(b.registered()) ||
 			time.Since(began) > brokersTime || !b.AwaitLeader(ctx) {
 			return assignment, err
 		}
 	}
 }
 
-// members are the nodes of the metadata group, registered as brokers or not.
-func (b *Broker) members() (ids []NodeID) {
+// memberIDs are the nodes of the metadata group, registered as brokers or not.
+func (b *Broker) memberIDs() (ids []NodeID) {
 	b.meta.View(func(img *meta.Image) {
 		for _, m := range img.Members() {
 			if !slices.Contains(ids, m.Node) {
@@ -133,7 +133,7 @@ func (b *Broker) assign(spec TopicSpec) ([][]NodeID, error) {
 		rf = int(b.o.Replication)
 	}
 	if rf == 0 {
-		rf = min(3, max(len(brokers), len(b.members())))
+		rf = min(3, max(len(brokers), len(b.memberIDs())))
 	}
 	if rf < 0 || rf > meta.MaxReplicas {
 		return nil, fmt.Errorf("%w: %d: want 1 to %d", ErrInvalidReplication, rf, meta.MaxReplicas)
