@@ -146,6 +146,7 @@ var sentinels = [...]mapping{
 	{raft.ErrLastVoter, codeInvalidRequest},
 	{raft.ErrDiskFull, codeStorageError},
 	{raft.ErrCorrupt, codeUnknown},
+	{raft.ErrForeign, codeUnknown},
 
 	{context.DeadlineExceeded, codeRequestTimedOut},
 	{context.Canceled, codeRequestTimedOut},
