@@ -123,7 +123,8 @@ func (l *Log) Truncate(ctx context.Context, to int64) error {
 		l.stateMu.Unlock()
 		return l.wrap("truncate", err)
 	}
-	o := newOp(l, journal.Truncate, to, func() (bool, error) {
+	o := newOp(l, journal.Truncate, to, nil)
+	o.apply = func() (bool, error) {
 		switch {
 		case l.gone != nil:
 			return false, l.gone
@@ -132,9 +133,16 @@ func (l *Log) Truncate(ctx context.Context, to int64) error {
 		case to >= l.end.Load():
 			return false, nil
 		}
+		if start := l.start.Load(); l.cutEnd(to, c) < start {
+			// The start is in the batch that goes. The frame says so: when it
+			// is replayed, the log may start elsewhere already.
+			o.kind, o.arg = journal.Reset, start
+			l.resetTo(start)
+			return true, nil
+		}
 		l.cutTo(to, c)
 		return true, nil
-	})
+	}
 	o.unlockStates = true
 	return l.wrap("truncate", l.doLocked(ctx, o))
 }
@@ -222,16 +230,23 @@ func (l *Log) trimTo(before int64) (segments int, bytes int64) {
 	return l.dropSegs(before)
 }
 
-func (l *Log) cutTo(to int64, c *cut) {
-	cost, end := l.tail.cut(to)
-	l.s.forget(cost)
+// cutEnd is where the log ends after a truncation: at a batch's boundary.
+func (l *Log) cutEnd(to int64, c *cut) int64 {
+	end := to
+	if q := l.tail.batches(); len(q) > 0 {
+		if i := l.tail.from(to); i < len(q) {
+			end = min(end, q[i].base)
+		}
+	}
 	if c != nil {
 		end = min(end, c.at.Next)
 	}
-	if start := l.start.Load(); end < start { // the start is in the batch that goes
-		l.resetTo(start)
-		return
-	}
+	return end
+}
+
+func (l *Log) cutTo(to int64, c *cut) {
+	end := l.cutEnd(to, c)
+	l.s.forget(l.tail.cut(to))
 	l.cutSegs(c)
 	l.gen++
 	l.end.Store(end)
@@ -268,8 +283,7 @@ func (l *Log) remove() {
 
 // clear lets go of all batches.
 func (l *Log) clear() {
-	cost, _ := l.tail.cut(-1)
-	l.s.forget(cost)
+	l.s.forget(l.tail.cut(-1))
 	l.tail = tail{}
 	for _, seg := range l.segs {
 		l.s.trash(seg.Name, seg.Index.Name)

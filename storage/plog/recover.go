@@ -341,8 +341,7 @@ func (r *recovery) judge(l *lost, lastCycle uint64) error {
 		if r.s.opts.OnCorrupt == nil {
 			return l.broken
 		}
-		cost, _ := l.tail.cut(-1)
-		r.s.forget(cost)
+		r.s.forget(l.tail.cut(-1))
 		r.s.unwritten.Add(-l.pending)
 		l.pending, l.tail, l.gone = 0, tail{}, l.broken
 		r.again = true

@@ -263,11 +263,11 @@ func (s *Store) Abort() {
 func (s *Store) close(ctx context.Context) error {
 	close(s.stopping)
 	s.stop()
+	s.committer.Wait()
+	s.refuseOps(ErrClosed) // before the writer is waited for: operations hold locks
 	s.wg.Wait()
 	s.maintaining.Lock() // a caller's pass is over
 	defer s.maintaining.Unlock()
-	s.committer.Wait()
-	s.refuseOps(ErrClosed)
 	var err error
 	if s.failure() == nil && !s.aborted.Load() {
 		undo := context.AfterFunc(ctx, func() { s.aborted.Store(true) })

@@ -66,20 +66,16 @@ func (t *tail) dropBelow(offset int64) (freed int64) {
 	return freed
 }
 
-// cut forgets the batches that reach beyond offset, and returns what they cost
-// and where the first of them began; that is offset if there are none.
-func (t *tail) cut(offset int64) (freed, end int64) {
+// cut forgets the batches that reach beyond offset, and returns what they
+// cost.
+func (t *tail) cut(offset int64) (freed int64) {
 	i := t.head + t.from(offset)
-	end = offset
-	if i < len(t.q) {
-		end = min(offset, t.q[i].base)
-	}
 	for j := i; j < len(t.q); j++ {
 		freed += cost(len(t.q[j].b), 1)
 		t.q[j] = batch{}
 	}
 	t.q = t.q[:i]
-	return freed, end
+	return freed
 }
 
 // bytesFrom is the size of the batches from the one that holds offset.
