@@ -152,13 +152,23 @@ func (n *Node) Await(ctx context.Context, index uint64) error {
 // ends it before.
 const retryPause = 50 * time.Millisecond
 
+// leaderlessTime is how long a proposal that nobody has seen waits while there
+// is no controller: some elections. A majority is missing then.
+const leaderlessTime = 5 * time.Second
+
 // attempts proposes until there is a result or a final error.
 func (n *Node) attempts(ctx context.Context, req meta.Request, cmd meta.Command) (meta.Result, error) {
 	var raw []byte
 	sent := false
+	led := time.Now()
 	for {
 		changed := n.changed.wait()
 		s := n.Status()
+		if s.leader != 0 {
+			led = time.Now()
+		} else if !sent && time.Since(led) > leaderlessTime {
+			return meta.Result{}, n.noController()
+		}
 		if raw == nil && s.leader != 0 {
 			// Only now the image is good enough to tell the request's age.
 			req.Seq = n.seq.Load()

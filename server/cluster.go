@@ -18,6 +18,9 @@ func (b *Broker) register(ctx context.Context) error {
 			ID: b.o.Node, Incarnation: b.o.Incarnation, Directory: b.o.Directory,
 			HTTP: b.o.HTTP, Kafka: b.o.Kafka, Peer: b.o.Peer,
 		})
+		if errors.Is(err, ErrUnavailable) && sleepFor(ctx, proposalPause) {
+			continue // no majority for now
+		}
 		if err != nil {
 			return fmt.Errorf("register broker: %w", err)
 		}
