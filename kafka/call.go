@@ -43,7 +43,7 @@ func (c *conn) receive(f *frame) (*call, error) {
 	}
 	r := reader{b: f.b[8:]}
 	call.clientID = r.nullableString(false)
-	if flexible(key, version) {
+	if version >= call.api.flexible {
 		r.tags()
 	}
 	if r.bad {
@@ -58,13 +58,6 @@ func (c *conn) receive(f *frame) (*call, error) {
 		return nil, fmt.Errorf("%w: %s version %d: %w", errProtocol, call.api.name, version, err)
 	}
 	return call, nil
-}
-
-// flexible tells whether a request's header ends with tags (KIP-482).
-func flexible(key, version int16) bool {
-	req := kmsg.RequestForKey(key)
-	req.SetVersion(version)
-	return req.IsFlexible()
 }
 
 // plain makes an answer of a handler that only computes a response.

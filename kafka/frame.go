@@ -12,7 +12,8 @@ type frame struct {
 	c      *conn
 	b      []byte
 	key    int16
-	weight int64 // counted until release; 0: released
+	weight int64 // of the listener's memory, until release; 0: released
+	own    int64 // of the connection's
 }
 
 // peekBytes are the key and the version, which decide how large a frame may
@@ -20,9 +21,10 @@ type frame struct {
 const peekBytes = 4
 
 // unpackFactor is how many times its size a decoded request may take: an
-// array's element is at least some bytes on the wire and a struct in memory.
-// Produce requests are not decoded into structs.
-const unpackFactor = 32
+// array is allocated when its count is not above the bytes that are left, and
+// an element is a struct in memory. Produce requests are not decoded into
+// structs.
+const unpackFactor = 100
 
 // readFrame waits for the next request and reads it, within the limits.
 func (c *conn) readFrame() (*frame, error) {
@@ -59,17 +61,19 @@ func (c *conn) readFrame() (*frame, error) {
 // reserve waits until the request fits beside the others.
 func (f *frame) reserve(size int64) error {
 	l := &f.c.k.limits
+	own, weight := min(size, l.ConnBytes), size
 	if f.key != keyProduce {
-		size *= unpackFactor
+		weight *= unpackFactor
 	}
-	f.weight = min(size, l.ConnBytes, l.InFlightBytes)
-	if err := f.c.bytes.Acquire(f.c.ctx, f.weight); err != nil {
+	weight = min(weight, l.InFlightBytes)
+	if err := f.c.bytes.Acquire(f.c.ctx, own); err != nil {
 		return err
 	}
-	if err := f.c.k.requests.Acquire(f.c.ctx, f.weight); err != nil {
-		f.c.bytes.Release(f.weight)
+	if err := f.c.k.requests.Acquire(f.c.ctx, weight); err != nil {
+		f.c.bytes.Release(own)
 		return err
 	}
+	f.own, f.weight = own, weight
 	return nil
 }
 
@@ -93,8 +97,8 @@ func (f *frame) read(size int) error {
 // release gives the request's share back; it may be called repeatedly.
 func (f *frame) release() {
 	if f.weight > 0 {
-		f.c.bytes.Release(f.weight)
+		f.c.bytes.Release(f.own)
 		f.c.k.requests.Release(f.weight)
-		f.weight = 0
+		f.own, f.weight = 0, 0
 	}
 }

@@ -32,7 +32,7 @@ type cut struct {
 func (o *output) begin(c *call) {
 	o.buf = binary.BigEndian.AppendUint32(o.buf[:0], 0)
 	o.buf = binary.BigEndian.AppendUint32(o.buf, uint32(c.correlation))
-	if c.api.key != keyApiVersions && flexible(c.api.key, c.version) {
+	if c.api.key != keyApiVersions && c.version >= c.api.flexible {
 		o.buf = append(o.buf, 0)
 	}
 }

@@ -3,6 +3,8 @@ package kafka
 import (
 	"context"
 	"sort"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Keys that code names.
@@ -26,6 +28,9 @@ type api struct {
 	// is not min: librdkafka takes a broker without Produce 0 for one that
 	// knows no compression (KAFKA-18659).
 	advertised int16
+	// flexible is the lowest version whose header and body have tags (KIP-482);
+	// table finds it out.
+	flexible int16
 	// begin, when not nil, takes the body in the connection's reader, in the
 	// order of the requests and ahead of earlier answers.
 	begin  func(c *conn, call *call, body []byte) error
@@ -42,8 +47,15 @@ func table(groups bool) []api {
 		list = append(list, groupAPIs()...)
 	}
 	for i := range list {
-		if a := &list[i]; a.key != keyProduce {
+		a := &list[i]
+		if a.key != keyProduce {
 			a.advertised = a.min
+		}
+		req := kmsg.RequestForKey(a.key)
+		for a.flexible = a.min; a.flexible <= a.max; a.flexible++ {
+			if req.SetVersion(a.flexible); req.IsFlexible() {
+				break
+			}
 		}
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].key < list[j].key })
