@@ -73,6 +73,9 @@ type Journal struct {
 // MaxPayload is the largest payload that a frame can have.
 func (j *Journal) MaxPayload() int { return int(j.opts.FileBytes) - 2*PageBytes - FrameBytes }
 
+// FileBytes is the size of a file.
+func (j *Journal) FileBytes() int64 { return j.opts.FileBytes }
+
 // Live tells the files that hold frames which some log still needs, and their
 // bytes.
 func (j *Journal) Live() (files int, bytes int64) {

@@ -28,12 +28,18 @@ func (s *Store) retainAll(ctx context.Context, now int64) error {
 		})
 	}
 	err := pass()
-	if err == nil && behind {
-		if err = s.Checkpoint(ctx); err == nil {
-			err = pass()
+	if err != nil || !behind {
+		return err
+	}
+	if s.hasTrash() { // the disk may need what was trimmed already
+		if err := s.ask(ctx, request{}); err != nil {
+			return err
 		}
 	}
-	return err
+	if err := s.Checkpoint(ctx); err != nil {
+		return err
+	}
+	return pass()
 }
 
 // orFatal fails the store with an error of writing that is not about space.

@@ -37,7 +37,8 @@ func (s *Store) DiskFull() bool {
 }
 
 // Free tells the bytes that are free on the disk, and how many of them are
-// kept back: the reserve, and what is not yet in segments.
+// kept back: the reserve, what is not yet in segments, and the journal's next
+// file if it is not there yet.
 func (s *Store) Free() (free, reserve int64) {
 	free, total, err := s.opts.FS.Free(s.opts.Dir)
 	if err != nil {

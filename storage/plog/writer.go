@@ -31,7 +31,7 @@ func (s *Store) kickWriter() {
 
 func (s *Store) writerHasWork() bool {
 	return s.unwritten.Load() >= s.opts.WriteBehindBytes || s.grown.Load() >= s.opts.CheckpointBytes ||
-		s.journal.NeedsSpare()
+		s.journal.NeedsSpare() && !s.diskFull.Load()
 }
 
 // Checkpoint writes everything that is journaled to segments, syncs them, and
@@ -101,7 +101,13 @@ func (s *Store) write(ctx context.Context) {
 
 // step does what there is to do.
 func (s *Store) step(ctx context.Context) error {
-	if s.journal.NeedsSpare() {
+	if s.diskFull.Load() && s.hasTrash() { // room first
+		if err := s.checkpoint(false, false); err != nil {
+			return err
+		}
+		s.checkSpace()
+	}
+	if s.journal.NeedsSpare() && !s.diskFull.Load() {
 		if err := s.journal.Prepare(ctx); err != nil && !isDiskFull(err) {
 			return err
 		}

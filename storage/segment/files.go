@@ -65,7 +65,9 @@ func (c *Files) get(name string, open func(string) (vfs.File, error)) (*Handle, 
 		h.at = nil
 	}
 	h.users++
+	shut := c.surplus()
 	c.mu.Unlock()
+	closeAll(shut)
 
 	h.once.Do(func() { h.f, h.err = open(name) })
 	if h.err != nil {
@@ -92,15 +94,25 @@ func (h *Handle) Release() {
 			h.at = c.idle.PushBack(h)
 		}
 	}
+	shut = append(shut, c.surplus()...)
+	c.mu.Unlock()
+	closeAll(shut)
+}
+
+// surplus takes the idle files out that are too many. Under mu.
+func (c *Files) surplus() (shut []*Handle) {
 	for len(c.open) > c.max && c.idle.Len() > 0 {
 		old := c.idle.Remove(c.idle.Front()).(*Handle)
 		old.at = nil
 		delete(c.open, old.name)
 		shut = append(shut, old)
 	}
-	c.mu.Unlock()
-	for _, x := range shut {
-		x.close()
+	return shut
+}
+
+func closeAll(shut []*Handle) {
+	for _, h := range shut {
+		h.close()
 	}
 }
 
