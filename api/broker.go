@@ -13,7 +13,7 @@ type Broker interface {
 	topicAdmin
 	appender
 	reader
-	Cluster() server.ClusterInfo
+	clusterAdmin
 	// Draining is closed when the node begins to shut down: streams end and
 	// connections are not kept.
 	Draining() <-chan struct{}

@@ -13,9 +13,7 @@ func (s *Server) DescribeCluster(
 	info := s.broker.Cluster()
 	nodes := make([]gen.Node, len(info.Nodes))
 	for i, n := range info.Nodes {
-		nodes[i] = gen.Node{
-			Id: n.ID, Http: n.HTTP, Kafka: n.Kafka, Peer: n.Peer, Alive: n.Alive, Draining: &n.Draining,
-		}
+		nodes[i] = nodeJSON(n)
 	}
 	topics, partitions := int32(info.Topics), int32(info.Partitions)
 	return gen.DescribeCluster200JSONResponse{
@@ -25,6 +23,7 @@ func (s *Server) DescribeCluster(
 		UnderReplicatedPartitions: int32(info.UnderReplicatedPartitions),
 		Raft: gen.Raft{
 			Term: int64(info.RaftTerm), Commit: int64(info.RaftCommit), Applied: int64(info.RaftApplied),
+			LastIndex: int64(info.RaftLastIndex), Voters: nonNil(info.RaftVoters), Learners: nonNil(info.RaftLearners),
 		},
 		Limits: s.limits.json(),
 	}, nil

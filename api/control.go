@@ -42,9 +42,18 @@ func (s *Server) control(method, pattern string, h http.Handler) http.Handler {
 		c.body, c.mediaType = func() any { return new(gen.TopicPatch) }, typeMergePatch
 	case "POST /v1/topics/{topic}/partitions":
 		c.body = func() any { return new(gen.AddPartitions) }
+	case "POST /v1/cluster/nodes/{node}/drain":
+		c.body, c.empty = func() any { return new(gen.Drain) }, true
+	case "POST /v1/cluster/controller":
+		c.body = func() any { return new(gen.ControllerMove) }
+	case "POST /v1/cluster/elections":
+		c.body, c.empty = func() any { return new(gen.Election) }, true
+	case "PUT /v1/topics/{topic}/partitions/{partition}/replicas":
+		c.body = func() any { return new(gen.Reassignment) }
 	case "GET /v1/topics/{topic}", "DELETE /v1/topics/{topic}", "GET /v1/topics/{topic}/partitions",
 		"GET /v1/topics/{topic}/partitions/{partition}", "HEAD /v1/topics/{topic}/partitions/{partition}",
-		"GET /v1/cluster":
+		"DELETE /v1/topics/{topic}/partitions/{partition}/replicas", "GET /v1/cluster",
+		"GET /v1/cluster/nodes/{node}", "DELETE /v1/cluster/nodes/{node}", "DELETE /v1/cluster/nodes/{node}/drain":
 	default:
 		return h
 	}
@@ -134,6 +143,8 @@ func bindingProblem(w http.ResponseWriter, r *http.Request, err error) {
 
 func bindingDetail(name string) string {
 	switch name {
+	case "node":
+		return "want a node id, a whole number from 1 to 2147483647"
 	case "partition", "limit":
 		return "want a whole number from 0 to 2147483647"
 	}

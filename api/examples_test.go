@@ -68,6 +68,9 @@ func TestExamplesWork(t *testing.T) {
 		"POST /v1/topics/{topic}/batches", "PUT /v1/topics/{topic}/partitions/{partition}/fence",
 		"PUT /v1/topics/{topic}/keys/{key}",
 		"GET", "HEAD",
+		"POST /v1/cluster/nodes/{node}/drain", "DELETE /v1/cluster/nodes/{node}/drain", "POST /v1/cluster/controller",
+		"POST /v1/cluster/elections", "PUT /v1/topics/{topic}/partitions/{partition}/replicas",
+		"DELETE /v1/topics/{topic}/partitions/{partition}/replicas",
 		"DELETE /v1/topics/{topic}/keys/{key}", "DELETE /v1/topics/{topic}/partitions/{partition}/records",
 		"DELETE /v1/topics/{topic}",
 	} {
@@ -82,6 +85,7 @@ func TestExamplesWork(t *testing.T) {
 			try(t, n, method+" "+fill(path, op), mediaType, body)
 		}
 	}
+	tried["DELETE /v1/cluster/nodes/{node}"] = true // a node can't remove itself
 	for path, methods := range ops {
 		for method := range methods {
 			if !tried[method+" "+path] {
@@ -97,7 +101,8 @@ func fill(path string, op described) string {
 	if strings.Contains(path, "{key}") {
 		topic = "profiles"
 	}
-	path = strings.NewReplacer("{topic}", topic, "{partition}", "0", "{key}", "u1", "{offset}", "0").Replace(path)
+	path = strings.NewReplacer("{topic}", topic, "{partition}", "0", "{key}", "u1", "{offset}", "0",
+		"{node}", "1").Replace(path)
 	if op.OperationID == "trimPartition" {
 		path += "?before=1"
 	}

@@ -86,6 +86,9 @@ func partitionJSON(info server.PartitionInfo) gen.Partition {
 		Partition: info.Partition, Leader: info.Leader, LeaderEpoch: info.LeaderEpoch,
 		PartitionEpoch: &info.PartitionEpoch, Replicas: nonNil(info.Replicas), Isr: nonNil(info.ISR),
 	}
+	if len(info.Target) > 0 {
+		out.Target = &info.Target
+	}
 	if info.OffsetsKnown {
 		o := info.Offsets
 		out.LogStartOffset, out.HighWatermark, out.LastStableOffset = &o.LogStart, &o.HighWatermark, &o.LastStable

@@ -37,6 +37,8 @@ const (
 	CodeUnknownPartition     = "unknown_partition"
 	CodeUnknownKey           = "unknown_key"
 	CodeUnknownRecord        = "unknown_record"
+	CodeUnknownNode          = "unknown_node"
+	CodeNodeState            = "node_state"
 	CodeMethodNotAllowed     = "method_not_allowed"
 	CodeNotAcceptable        = "not_acceptable"
 	CodeRequestTimeout       = "request_timeout"
@@ -138,6 +140,7 @@ var problemTable = [...]row{
 	refusal(404, CodeUnknownPartition, "The partition does not exist"),
 	refusal(404, CodeUnknownKey, "The key has no live value"),
 	refusal(404, CodeUnknownRecord, "There is no record at the offset"),
+	refusal(404, CodeUnknownNode, "No node of the cluster has that id"),
 	refusal(405, CodeMethodNotAllowed, "The path does not support the method"),
 	refusal(406, CodeNotAcceptable, "None of the accepted media types is available"),
 	passing(408, CodeRequestTimeout, "The body did not arrive in time", 0),
@@ -145,6 +148,7 @@ var problemTable = [...]row{
 	refusal(409, CodeNotCompacted, "The topic is not compacted"),
 	refusal(409, CodeSequenceGap, "The sequence number is not the next one"),
 	refusal(409, CodeDuplicateSequence, "The sequence number is too old to tell its offset"),
+	refusal(409, CodeNodeState, "The node's state does not allow it"),
 	passing(409, CodeConflict, "Another request changed the same thing", 0),
 	refusal(410, CodeOffsetTrimmed, "The offset was trimmed"),
 	refusal(412, CodeOffsetConflict, "The partition's next offset is not the expected one"),

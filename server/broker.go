@@ -61,6 +61,7 @@ type Metadata interface {
 	Status() raft.Status
 	// Ready is closed once a leader is known and the image has caught up.
 	Ready() <-chan struct{}
+	Members
 }
 
 // Options configure a Broker. Node, Now, Logger and Metrics are required.

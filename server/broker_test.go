@@ -33,6 +33,11 @@ type soleMeta struct {
 	index   uint64
 	applied func(uint64, []meta.Event)
 	now     func() time.Time
+
+	voters     []NodeID
+	removed    []NodeID // by RemoveNode
+	controller NodeID   // by TransferController
+	refuse     error    // of both
 }
 
 func (m *soleMeta) Propose(_ context.Context, c meta.Command) (meta.Result, error) {
@@ -58,7 +63,17 @@ func (m *soleMeta) View(f func(*meta.Image)) {
 func (m *soleMeta) Status() raft.Status {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return raft.Status{Term: 1, Commit: m.index, Applied: m.index, Leader: 1}
+	return raft.Status{Term: 1, Commit: m.index, Applied: m.index, LastIndex: m.index, Leader: 1, Voters: m.voters}
+}
+
+func (m *soleMeta) RemoveNode(_ context.Context, node NodeID) error {
+	m.removed = append(m.removed, node)
+	return m.refuse
+}
+
+func (m *soleMeta) TransferController(_ context.Context, node NodeID) error {
+	m.controller = node
+	return m.refuse
 }
 
 func (m *soleMeta) Ready() <-chan struct{} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/chroniklog/chronik/raft"
 	"github.com/chroniklog/chronik/raft/meta"
@@ -41,25 +42,33 @@ func (b *Broker) propose(ctx context.Context, cmd meta.Command) (meta.Result, er
 	if err == nil {
 		err = res.Err()
 	}
+	return res, metadataError(err)
+}
+
+// metadataError adds this package's sentinel to an error of the metadata log
+// where there is one.
+func metadataError(err error) error {
 	switch {
 	case err == nil:
-		return res, nil
+		return nil
 	case errors.Is(err, raft.ErrOutcomeUnknown):
-		return res, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	case errors.Is(err, raft.ErrNotController), errors.Is(err, raft.ErrNoController), errors.Is(err, raft.ErrBusy):
-		return res, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case errors.Is(err, raft.ErrDiskFull):
-		return res, fmt.Errorf("%w: %w", ErrDiskFull, err)
+		return fmt.Errorf("%w: %w", ErrDiskFull, err)
 	case errors.Is(err, raft.ErrClosed):
-		return res, fmt.Errorf("%w: %w", ErrShuttingDown, err)
+		return fmt.Errorf("%w: %w", ErrShuttingDown, err)
 	case errors.Is(err, meta.ErrTopicExists):
-		return res, fmt.Errorf("%w: %w", ErrTopicExists, err)
+		return fmt.Errorf("%w: %w", ErrTopicExists, err)
 	case errors.Is(err, meta.ErrUnknownTopic):
-		return res, fmt.Errorf("%w: %w", ErrUnknownTopic, err)
+		return fmt.Errorf("%w: %w", ErrUnknownTopic, err)
 	case errors.Is(err, meta.ErrNotEnoughBrokers):
-		return res, fmt.Errorf("%w: %w", ErrNotEnoughBrokers, err)
+		return fmt.Errorf("%w: %w", ErrNotEnoughBrokers, err)
+	case errors.Is(err, meta.ErrUnknownBroker):
+		return fmt.Errorf("%w: %w", ErrUnknownNode, err)
 	}
-	return res, err
+	return err
 }
 
 // nodeAddress is where a node's HTTP API is reached; empty if unknown.
@@ -77,7 +86,8 @@ func (b *Broker) Cluster() ClusterInfo {
 	status := b.meta.Status()
 	info := ClusterInfo{
 		NodeID: b.o.Node, Controller: status.Leader, RaftTerm: status.Term,
-		RaftCommit: status.Commit, RaftApplied: status.Applied,
+		RaftCommit: status.Commit, RaftApplied: status.Applied, RaftLastIndex: status.LastIndex,
+		RaftVoters: status.Voters, RaftLearners: status.Learners,
 	}
 	b.meta.View(func(img *meta.Image) {
 		info.ClusterID = img.ClusterID()
@@ -85,11 +95,40 @@ func (b *Broker) Cluster() ClusterInfo {
 		for _, n := range img.Brokers() {
 			info.Nodes = append(info.Nodes, NodeInfo{
 				ID: n.ID, HTTP: n.HTTP, Kafka: n.Kafka, Peer: n.Peer, Alive: n.Live(), Draining: n.Draining,
+				Voter: slices.Contains(status.Voters, n.ID),
 			})
 		}
+		countReplicas(img, info.Nodes)
 	})
 	info.Topics, info.Partitions = b.counts()
 	return info
+}
+
+// countReplicas fills in what each node has.
+func countReplicas(img *meta.Image, nodes []NodeInfo) {
+	at := make(map[NodeID]*NodeInfo, len(nodes))
+	for i := range nodes {
+		at[nodes[i].ID] = &nodes[i]
+	}
+	topics, _ := img.Topics("", "", 0)
+	for _, t := range topics {
+		for i := range t.Partitions {
+			p := &t.Partitions[i]
+			if n := at[p.Leader]; n != nil {
+				n.Leaders++
+			}
+			for _, id := range p.Replicas {
+				n := at[id]
+				if n == nil {
+					continue
+				}
+				n.Replicas++
+				if !slices.Contains(p.Assigned(), id) {
+					n.Leaving++
+				}
+			}
+		}
+	}
 }
 
 // counts are the topics and partitions of the cluster.

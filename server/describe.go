@@ -109,7 +109,7 @@ func (b *Broker) describe(ctx context.Context, e *entry, p *part) (PartitionInfo
 	s := p.state.Load()
 	info := PartitionInfo{
 		Partition: p.number, Leader: s.Leader, LeaderEpoch: s.LeaderEpoch, PartitionEpoch: s.PartitionEpoch,
-		Replicas: s.Replicas, ISR: s.ISR,
+		Replicas: s.Replicas, ISR: s.ISR, Target: s.Target,
 	}
 	if s.Leader != b.o.Node {
 		return b.describeThere(ctx, e, info), nil

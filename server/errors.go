@@ -72,6 +72,11 @@ var (
 	ErrUnavailable = errors.New("metadata is unavailable")
 	// ErrTooLarge: the record or batch is above the topic's max.message.bytes.
 	ErrTooLarge = errors.New("record is larger than max.message.bytes")
+	// ErrUnknownNode: no member of the cluster has that id.
+	ErrUnknownNode = errors.New("unknown node")
+	// ErrNodeState: the node can't be removed, or be what was asked for, as it
+	// is; the text says what to do.
+	ErrNodeState = errors.New("the node's state does not allow it")
 	// ErrInvalidProducer: a producer name that is empty or too long.
 	ErrInvalidProducer = errors.New("invalid producer name")
 )

@@ -51,7 +51,9 @@ type PartitionInfo struct {
 	PartitionEpoch int32
 	Replicas       []NodeID
 	ISR            []NodeID
-	Offsets        partition.Offsets
+	// Target is what a reassignment leads to; nil when there is none.
+	Target  []NodeID
+	Offsets partition.Offsets
 	// OffsetsKnown is false where another node leads and was not asked.
 	OffsetsKnown bool
 	Bytes        int64
@@ -83,6 +85,10 @@ type NodeInfo struct {
 	HTTP, Kafka, Peer string
 	Alive             bool
 	Draining          bool
+	Voter             bool // of the metadata group; a learner becomes one
+	// Leaders and Replicas are the partitions that it leads, and holds. Leaving
+	// are those of its replicas that go when a reassignment is through.
+	Leaders, Replicas, Leaving int
 }
 
 // ClusterInfo is the cluster as this node knows it.
@@ -96,6 +102,9 @@ type ClusterInfo struct {
 	Topics, Partitions        int
 	RaftTerm, RaftCommit      uint64
 	RaftApplied               uint64
+	RaftLastIndex             uint64
+	// RaftVoters and RaftLearners are the members of the metadata group.
+	RaftVoters, RaftLearners []NodeID
 }
 
 // TopicLimits is what a topic accepts.

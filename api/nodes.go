@@ -1,0 +1,124 @@
+package api
+
+import (
+	"context"
+
+	"github.com/chroniklog/chronik/api/gen"
+	"github.com/chroniklog/chronik/server"
+)
+
+// clusterAdmin looks at the cluster and changes who does what in it.
+type clusterAdmin interface {
+	Cluster() server.ClusterInfo
+	Node(id server.NodeID) (server.NodeInfo, error)
+	DrainNode(ctx context.Context, id server.NodeID, replicas bool) (server.NodeInfo, error)
+	EndDrain(ctx context.Context, id server.NodeID) (server.NodeInfo, error)
+	RemoveNode(ctx context.Context, id server.NodeID) error
+	MoveController(ctx context.Context, id server.NodeID) error
+	ElectPreferred(ctx context.Context, topic string) (elected int, err error)
+	Reassign(ctx context.Context, topic string, p int32, replicas []server.NodeID) (server.PartitionInfo, error)
+	CancelReassign(ctx context.Context, topic string, p int32) (server.PartitionInfo, error)
+}
+
+// DescribeNode implements GET /v1/cluster/nodes/{node}.
+func (s *Server) DescribeNode(
+	_ context.Context, req gen.DescribeNodeRequestObject,
+) (gen.DescribeNodeResponseObject, error) {
+	n, err := s.broker.Node(req.Node)
+	if err != nil {
+		return nil, err
+	}
+	return gen.DescribeNode200JSONResponse(nodeJSON(n)), nil
+}
+
+// DrainNode implements POST /v1/cluster/nodes/{node}/drain.
+func (s *Server) DrainNode(
+	ctx context.Context, req gen.DrainNodeRequestObject,
+) (gen.DrainNodeResponseObject, error) {
+	replicas := req.Body != nil && deref(req.Body.Replicas)
+	n, err := s.broker.DrainNode(ctx, req.Node, replicas)
+	if err != nil {
+		return nil, err
+	}
+	return gen.DrainNode202JSONResponse(nodeJSON(n)), nil
+}
+
+// EndDrain implements DELETE /v1/cluster/nodes/{node}/drain.
+func (s *Server) EndDrain(ctx context.Context, req gen.EndDrainRequestObject) (gen.EndDrainResponseObject, error) {
+	n, err := s.broker.EndDrain(ctx, req.Node)
+	if err != nil {
+		return nil, err
+	}
+	return gen.EndDrain200JSONResponse(nodeJSON(n)), nil
+}
+
+// RemoveNode implements DELETE /v1/cluster/nodes/{node}.
+func (s *Server) RemoveNode(
+	ctx context.Context, req gen.RemoveNodeRequestObject,
+) (gen.RemoveNodeResponseObject, error) {
+	if err := s.broker.RemoveNode(ctx, req.Node); err != nil {
+		return nil, err
+	}
+	return gen.RemoveNode204Response{}, nil
+}
+
+// MoveController implements POST /v1/cluster/controller.
+func (s *Server) MoveController(
+	ctx context.Context, req gen.MoveControllerRequestObject,
+) (gen.MoveControllerResponseObject, error) {
+	if req.Body.Node < 1 {
+		return nil, badField("node", "want a node id, 1 or more, have %d", req.Body.Node)
+	}
+	if err := s.broker.MoveController(ctx, req.Body.Node); err != nil {
+		return nil, err
+	}
+	info := s.broker.Cluster()
+	return gen.MoveController200JSONResponse{Controller: info.Controller, Term: int64(info.RaftTerm)}, nil
+}
+
+// ElectLeaders implements POST /v1/cluster/elections.
+func (s *Server) ElectLeaders(
+	ctx context.Context, req gen.ElectLeadersRequestObject,
+) (gen.ElectLeadersResponseObject, error) {
+	topic := ""
+	if req.Body != nil && req.Body.Topic != nil {
+		if topic = *req.Body.Topic; topic == "" {
+			return nil, badField("topic", "is empty; leave it out to mean every topic")
+		}
+	}
+	n, err := s.broker.ElectPreferred(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	return gen.ElectLeaders200JSONResponse{Elected: int32(n)}, nil
+}
+
+// ReassignPartition implements PUT …/partitions/{partition}/replicas.
+func (s *Server) ReassignPartition(
+	ctx context.Context, req gen.ReassignPartitionRequestObject,
+) (gen.ReassignPartitionResponseObject, error) {
+	info, err := s.broker.Reassign(ctx, req.Topic, req.Partition, req.Body.Replicas)
+	if err != nil {
+		return nil, err
+	}
+	return gen.ReassignPartition202JSONResponse(partitionJSON(info)), nil
+}
+
+// CancelReassignment implements DELETE …/partitions/{partition}/replicas.
+func (s *Server) CancelReassignment(
+	ctx context.Context, req gen.CancelReassignmentRequestObject,
+) (gen.CancelReassignmentResponseObject, error) {
+	info, err := s.broker.CancelReassign(ctx, req.Topic, req.Partition)
+	if err != nil {
+		return nil, err
+	}
+	return gen.CancelReassignment200JSONResponse(partitionJSON(info)), nil
+}
+
+func nodeJSON(n server.NodeInfo) gen.Node {
+	leaders, replicas, leaving := int32(n.Leaders), int32(n.Replicas), int32(n.Leaving)
+	return gen.Node{
+		Id: n.ID, Http: n.HTTP, Kafka: n.Kafka, Peer: n.Peer, Alive: n.Alive, Draining: &n.Draining, Voter: &n.Voter,
+		Leaders: &leaders, Replicas: &replicas, Reassigning: &leaving,
+	}
+}
