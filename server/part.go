@@ -23,6 +23,8 @@ type part struct {
 	gone    bool            // the topic was deleted or the broker is closed
 	assumed *meta.Partition // the state whose role the replica has
 
+	corrupt atomic.Bool // the log can't be used; casting replaces it
+
 	following *following // whom the partition is copied from; casting's alone
 }
 
@@ -54,8 +56,11 @@ func (b *Broker) openReplica(e *entry, p *part) (*replica.Replica, error) {
 	if !slices.Contains(state.Replicas, b.o.Node) {
 		return nil, b.leaderError(state.Leader)
 	}
+	if p.corrupt.Load() {
+		return nil, fmt.Errorf("%w: the copy on this node is corrupt", ErrNoLeader)
+	}
 	id := logID(e.topic.ID, p.number)
-	log, err := b.store.Create(id, logConfig(&e.values), state.Incarnation)
+	log, err := b.store.Create(id, logConfig(&e.values), b.incarnation(id, state))
 	if err != nil {
 		return nil, err
 	}

@@ -247,5 +247,8 @@ func (f followed) Position() (replication.Position, bool) {
 // assigned tells whether this node is to keep a copy of a partition.
 func (b *Broker) assigned(s *meta.Partition) bool { return slices.Contains(s.Replicas, b.o.Node) }
 
+// inSync tells whether this node's copy counts as one that has everything.
+func (b *Broker) inSync(s *meta.Partition) bool { return slices.Contains(s.ISR, b.o.Node) }
+
 // holds tells whether it is one copy of several.
 func (b *Broker) holds(s *meta.Partition) bool { return len(s.Replicas) > 1 && b.assigned(s) }

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/chroniklog/chronik/storage/plog"
 )
 
 // closeParallel is how many replicas are closed, or logs deleted, at once:
@@ -30,8 +32,14 @@ func (b *Broker) adoptLogs(ctx context.Context) error {
 			})
 			continue
 		}
-		state := e.parts[id.Partition].state.Load()
-		if _, err := b.store.Create(id, logConfig(&e.values), state.Incarnation); err != nil {
+		p := e.parts[id.Partition]
+		state := p.state.Load()
+		_, err := b.store.Create(id, logConfig(&e.values), b.incarnation(id, state))
+		if errors.Is(err, plog.ErrCorrupt) && b.holds(state) {
+			b.Corrupt(id, err)
+			continue
+		}
+		if err != nil {
 			return errors.Join(fmt.Errorf("adopt log of %s/%d: %w", e.topic.Name, id.Partition, err), g.Wait())
 		}
 	}

@@ -91,6 +91,12 @@ func (b *Broker) cast(e *entry, p *part) error {
 		p.following = nil
 		return b.discard(e, p)
 	}
+	if p.corrupt.Load() {
+		if done, err := b.replace(e, p); !done {
+			return err
+		}
+		s = p.state.Load()
+	}
 	if !b.holds(s) && p.following == nil {
 		return nil // the only replica: opened when it is first used
 	}
@@ -120,14 +126,8 @@ type following struct {
 // discard closes and deletes a replica that this node is not assigned any
 // more. It may be assigned again.
 func (b *Broker) discard(e *entry, p *part) error {
-	p.mu.Lock()
-	r := p.replica.Swap(nil)
-	p.assumed = nil
-	p.mu.Unlock()
-	if r != nil {
-		if err := r.Close(b.ctx); err != nil {
-			return err
-		}
+	if err := b.retire(p); err != nil {
+		return err
 	}
 	id := logID(e.topic.ID, p.number)
 	if _, ok := b.store.Log(id); !ok {

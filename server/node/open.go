@@ -48,7 +48,7 @@ func (n *Node) openStore(ctx context.Context) error {
 		JournalFileBytes: int64(n.cfg.JournalBytes), MaxUnwritten: int64(n.cfg.MaxUnwrittenBytes),
 		TailBytes: int64(n.cfg.TailCacheBytes), MaxOpenFiles: n.cfg.MaxOpenFiles, ReserveBytes: reserve,
 		MaintenanceInterval: n.cfg.RetentionCheckInterval,
-		Fatal:               n.fail, Metrics: n.metrics.Store(), NoSync: n.o.NoSync,
+		OnCorrupt:           n.broker.Corrupt, Fatal: n.fail, Metrics: n.metrics.Store(), NoSync: n.o.NoSync,
 	})
 	if err != nil {
 		return fmt.Errorf("open logs: %w", err)
