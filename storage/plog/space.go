@@ -37,19 +37,26 @@ func (s *Store) DiskFull() bool {
 }
 
 // Free tells the bytes that are free on the disk, and how many of them are
-// kept back: the reserve, what is not yet in segments, and the journal's next
-// file if it is not there yet.
+// kept back: the reserve, what is not yet in segments, and room for another
+// file of the journal. Both are 0 if that can't be found out.
 func (s *Store) Free() (free, reserve int64) {
-	free, total, err := s.opts.FS.Free(s.opts.Dir)
+	free, reserve, err := s.free()
 	if err != nil {
 		s.opts.Logger.Warn("free disk space is unknown", "err", err)
-		return 0, 0
+	}
+	return free, reserve
+}
+
+func (s *Store) free() (free, reserve int64, err error) {
+	free, total, err := s.opts.FS.Free(s.opts.Dir)
+	if err != nil {
+		return 0, 0, err
 	}
 	reserve = max(s.opts.ReserveBytes, 0)
 	if s.opts.reserveDefault {
 		reserve = min(reserve, total/20)
 	}
-	return free, reserve + s.unwritten.Load()
+	return free, reserve + s.unwritten.Load() + s.journal.FileBytes(), nil
 }
 
 // checkSpace compares the free space with the reserve. It ends a full disk
@@ -58,7 +65,11 @@ func (s *Store) checkSpace() {
 	if s.opts.ReserveBytes < 0 && !s.diskFull.Load() {
 		return
 	}
-	free, reserve := s.Free()
+	free, reserve, err := s.free()
+	if err != nil {
+		s.opts.Logger.Warn("free disk space is unknown", "err", err)
+		return
+	}
 	if s.diskFull.Load() {
 		reserve += reserve / 8
 	}
