@@ -87,10 +87,12 @@ const brokersTime = 5 * time.Second
 // awaitBrokers assigns partitions. While members of the cluster have not
 // registered it waits for them, up to brokersTime.
 func (b *Broker) awaitBrokers(ctx context.Context, spec TopicSpec) ([][]NodeID, error) {
-	for began := time.Now(); ; {
+	ctx, cancel := context.WithTimeout(ctx, brokersTime)
+	defer cancel()
+	for {
 		assignment, err := b.assign(spec)
 		if !errors.Is(err, ErrNotEnoughBrokers) || len(b.memberIDs()) <= len(b.registered()) ||
-			time.Since(began) > brokersTime || !b.AwaitLeader(ctx) {
+			!b.AwaitLeader(ctx) {
 			return assignment, err
 		}
 	}

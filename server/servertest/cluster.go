@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -103,7 +102,7 @@ func (c *Cluster) freeAddr() string {
 // loopback is an address of this machine that no other test uses, so that a
 // port that was free stays free; where there is none, the usual one.
 func loopback() string {
-	host := "127." + strconv.Itoa(1+rand.IntN(254)) + "." + strconv.Itoa(rand.IntN(256)) + "." + strconv.Itoa(1+rand.IntN(254))
+	host := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", host+":0")
 	if err != nil {
 		return "127.0.0.1"

@@ -118,7 +118,8 @@ func (c *compaction) pass(ctx context.Context) (done bool, err error) {
 	}
 	l.mu.Unlock()
 	if c.before > 0 {
-		l.s.opts.Logger.Info("compacted", "log", l.id.String(), "upto", c.upto, "before_bytes", c.before, "after_bytes", c.after)
+		l.s.opts.Logger.Info("compacted", "log", l.id.String(), "upto", c.upto,
+			"before_bytes", c.before, "after_bytes", c.after)
 		if m := l.s.opts.Metrics.Compacted; m != nil {
 			m(c.before, c.after)
 		}

@@ -94,7 +94,10 @@ func FuzzState(f *testing.F) {
 }
 
 func FuzzExtent(f *testing.F) {
-	x := extent{Number: 1, Base: 2, Created: 3, From: segment.Start(2), To: segment.Mark{Pos: 100, Next: 5, MaxTs: 1}, Sealed: true}
+	x := extent{
+		Number: 1, Base: 2, Created: 3, Sealed: true,
+		From: segment.Start(2), To: segment.Mark{Pos: 100, Next: 5, MaxTs: 1},
+	}
 	f.Add(x.encode())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		x, _, err := decodeExtent(b)

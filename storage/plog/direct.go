@@ -183,7 +183,8 @@ func decodeExtent(b []byte) (x extent, index uint64, err error) {
 		To:     segment.Mark{Pos: v(7), Next: v(8), MaxTs: v(9)},
 		Sealed: b[80]&1 != 0,
 	}
-	if x.Base < 0 || x.From.Pos < segment.HeaderBytes || x.To.Pos < x.From.Pos || x.From.Next < x.Base || x.To.Next < x.From.Next {
+	if x.Base < 0 || x.From.Pos < segment.HeaderBytes || x.To.Pos < x.From.Pos ||
+		x.From.Next < x.Base || x.To.Next < x.From.Next {
 		return x, 0, errors.New("extent is not in order")
 	}
 	return x, uint64(v(1)), nil

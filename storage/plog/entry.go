@@ -133,7 +133,8 @@ func (d *decoder) segEntry() (e segEntry) {
 	for _, v := range []*int64{&e.Base, &e.End.Pos, &e.End.Next, &e.End.MaxTs, &e.Cleaned, &e.Created, &e.Scrubbed} {
 		*v = d.varint()
 	}
-	if e.Base < 0 || e.End.Pos < segment.HeaderBytes || e.End.Next < e.Base || flags[0]&^(flagSealed|flagSparse|flagTombstones) != 0 {
+	if e.Base < 0 || e.End.Pos < segment.HeaderBytes || e.End.Next < e.Base ||
+		flags[0]&^(flagSealed|flagSparse|flagTombstones) != 0 {
 		d.fail()
 	}
 	return e

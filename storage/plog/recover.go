@@ -170,7 +170,8 @@ func (l *lost) replayData(f *journal.Frame) error {
 	case err != nil || h.Size() != len(f.Payload) || h.NextOffset() <= h.BaseOffset:
 		return corrupt(l.id, "journal", "the frame with LSN %d holds no batch: %v", f.LSN, err)
 	case h.BaseOffset != end:
-		return corrupt(l.id, "journal", "the frame with LSN %d has offset %d, but the log ends at %d", f.LSN, h.BaseOffset, end)
+		return corrupt(l.id, "journal", "the frame with LSN %d has offset %d, but the log ends at %d",
+			f.LSN, h.BaseOffset, end)
 	}
 	l.push(bytes.Clone(f.Payload), &h)
 	q := l.tail.batches()
