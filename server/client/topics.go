@@ -137,31 +137,3 @@ func (c *Client) Topics(ctx context.Context, prefix string, yield func(Topic) er
 		query.Set("page_token", answer.Next)
 	}
 }
-
-// Cluster is the cluster as the asked node knows it.
-type Cluster struct {
-	ClusterID  string `json:"cluster_id"`
-	NodeID     int32  `json:"node_id"`
-	Controller int32  `json:"controller"`
-	Nodes      []struct {
-		ID    int32  `json:"id"`
-		HTTP  string `json:"http"`
-		Kafka string `json:"kafka"`
-		Peer  string `json:"peer"`
-		Alive bool   `json:"alive"`
-	} `json:"nodes"`
-	OfflinePartitions         int `json:"offline_partitions"`
-	UnderReplicatedPartitions int `json:"under_replicated_partitions"`
-	Raft                      struct {
-		Term    uint64 `json:"term"`
-		Commit  uint64 `json:"commit"`
-		Applied uint64 `json:"applied"`
-	} `json:"raft"`
-}
-
-// Cluster asks for the cluster's state.
-func (c *Client) Cluster(ctx context.Context) (Cluster, error) {
-	var answer Cluster
-	err := c.Call(ctx, http.MethodGet, Path("cluster"), nil, &answer)
-	return answer, err
-}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/chroniklog/chronik/server/client"
+)
+
+// drainEvery is how often a draining is looked at.
+const drainEvery = 250 * time.Millisecond
+
+// ClusterDrainCmd drains a node, or ends that.
+type ClusterDrainCmd struct {
+	Remote   `embed:""`
+	Node     int32         `arg:"" help:"Id of the node."`
+	Replicas bool          `name:"replicas" help:"Move its replicas to other nodes too, before the node is removed."`
+	End      bool          `name:"end" help:"End the draining: the node may lead again."`
+	Wait     bool          `name:"wait" help:"Return when nothing is left on the node."`
+	Timeout  time.Duration `name:"timeout" default:"0s" help:"Fail when --wait takes longer (0: never)."`
+}
+
+// Help shows examples.
+func (ClusterDrainCmd) Help() string {
+	return `Without --replicas the node keeps its records and only stops to lead: before a
+restart. With it every replica is copied to another live node first.
+
+Examples:
+
+    chronik cluster drain 2 --wait               # before a restart of node 2
+    chronik cluster drain 2 --end                # it is back
+    chronik cluster drain 3 --replicas --wait    # before node 3 is removed`
+}
+
+// Run begins or ends the draining and, if asked to, waits for its end.
+func (c ClusterDrainCmd) Run(ctx context.Context, streams Streams) error {
+	if err := checkNode(c.Node); err != nil {
+		return err
+	}
+	if c.End && (c.Replicas || c.Wait) {
+		return usagef("--end goes without --replicas and --wait")
+	}
+	api, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+	var n client.Node
+	if c.End {
+		n, err = api.EndDrain(ctx, c.Node)
+	} else {
+		n, err = api.Drain(ctx, c.Node, c.Replicas)
+	}
+	if err == nil && c.Wait {
+		n, err = c.await(ctx, api, streams.Err, n)
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON() {
+		return writeJSON(streams.Out, n)
+	}
+	_, err = fmt.Fprintln(streams.Err, c.report(n))
+	return err
+}
+
+// await looks at the node until it is drained. Someone at a terminal sees how
+// far it has come.
+func (c ClusterDrainCmd) await(
+	ctx context.Context, api *client.Client, out io.Writer, n client.Node,
+) (client.Node, error) {
+	if c.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
+		defer cancel()
+	}
+	watched := isTerminal(out)
+	tick := time.NewTicker(drainEvery)
+	defer tick.Stop()
+	for !c.done(n) {
+		if watched {
+			fmt.Fprintf(out, "\r\x1b[K%s", c.report(n))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return n, fmt.Errorf("%s: %w", c.report(n), context.Cause(ctx))
+		}
+		var err error
+		if n, err = api.Node(ctx, c.Node); err != nil {
+			return n, fmt.Errorf("look at node %d: %w", c.Node, err)
+		}
+	}
+	if watched {
+		fmt.Fprint(out, "\r\x1b[K")
+	}
+	return n, nil
+}
+
+func (c ClusterDrainCmd) done(n client.Node) bool {
+	return n.Leaders == 0 && (!c.Replicas || n.Replicas == 0)
+}
+
+// report tells what the node still has.
+func (c ClusterDrainCmd) report(n client.Node) string {
+	switch {
+	case !n.Draining:
+		return fmt.Sprintf("node %d is not draining", n.ID)
+	case c.done(n) && c.Replicas:
+		return fmt.Sprintf("node %d is drained: it leads nothing and holds nothing", n.ID)
+	case c.done(n):
+		return fmt.Sprintf("node %d is drained: it leads nothing and holds %d replica(s)", n.ID, n.Replicas)
+	}
+	return fmt.Sprintf("node %d drains: it leads %d partition(s) and holds %d replica(s), %d of them on their way",
+		n.ID, n.Leaders, n.Replicas, n.Reassigning)
+}
