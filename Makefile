@@ -6,7 +6,8 @@ FUZZTIME ?= 10s
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz bench lint gen clients realrun chaos chaos-reference test-root check-clean clean
+.PHONY: help build run cluster cluster-stop test race fuzz bench lint gen clients realrun
+.PHONY: chaos chaos-reference test-root check-clean clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +17,12 @@ build: ## one static binary, bin/chronik
 
 run: build ## build and run one node with its data in ./data (ARGS="--http …" to add flags)
 	@exec ./bin/chronik serve --data-dir ./data $(ARGS)
+
+cluster: build ## three nodes on 127.0.0.1:8081 to 8083, logs side by side, data in ./data/cluster
+	@exec ./deploy/cluster up
+
+cluster-stop: ## end them
+	@./deploy/cluster down
 
 test: ## every test that needs nothing but Go
 	go test ./...
