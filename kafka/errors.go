@@ -68,6 +68,8 @@ var sentinels = [...]mapping{
 	{server.ErrUnavailable, codeRequestTimedOut},
 	{server.ErrTooLarge, codeMessageTooLarge},
 	{server.ErrInvalidProducer, codeInvalidRequest},
+	{server.ErrUnknownNode, codeBrokerNotAvailable},
+	{server.ErrNodeState, codeInvalidRequest},
 
 	{partition.ErrNotLeader, codeNotLeader},
 	{partition.ErrNotEnoughReplicas, codeNotEnoughReplicas},
