@@ -32,7 +32,6 @@ type stream struct {
 	left  int64 // records
 	room  int64 // bytes
 	open  bool  // an event records has begun
-	index int   // of the span that the open event is about
 	last  time.Time
 }
 

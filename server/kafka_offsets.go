@@ -43,7 +43,7 @@ func (l *LedLogs) MaxTimestamp(topic string, p int32) (offset, timestamp int64, 
 		offset, timestamp = o, t
 		return true
 	}
-	above := timestamp // some time at which there is nothing, once found
+	var above int64 // some time at which there is nothing, once found
 	for step := int64(1); ; step *= 2 {
 		if above = timestamp + step; above <= 0 || !probe(above) {
 			break

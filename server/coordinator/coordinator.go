@@ -119,8 +119,7 @@ func (c *Coordinator) Close() {
 	c.closed = true
 	for _, s := range c.shards {
 		s.drop()
-		s.mu.Lock() // who is in has begun what it begins; who comes later sees the drop
-		s.mu.Unlock()
+		s.settle()
 	}
 	clear(c.shards)
 	c.mu.Unlock()

@@ -48,6 +48,13 @@ func newShard(c *Coordinator, p, epoch int32) *shard {
 // drop ends the shard: who waits is told to look for the coordinator anew.
 func (s *shard) drop() { s.once.Do(func() { close(s.gone) }) }
 
+// settle returns when whoever is in has begun what it begins; who comes later
+// sees the drop.
+func (s *shard) settle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+}
+
 func (s *shard) isGone() bool {
 	select {
 	case <-s.gone:

@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"path"
-	"time"
 
 	"github.com/chroniklog/chronik/storage/journal"
 	"github.com/chroniklog/chronik/storage/segment"
@@ -312,6 +311,3 @@ func (s *Store) loadCheckpoint() (c checkpoint, again bool, err error) {
 	}
 	return c, again || len(why) > 0, nil
 }
-
-// millis is a time as the files have it.
-func millis(t time.Time) int64 { return t.UnixMilli() }

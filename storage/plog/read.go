@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"sync"
 
 	"github.com/chroniklog/chronik/storage/record"
@@ -227,6 +226,3 @@ func (l *Log) size() int64 {
 	}
 	return n
 }
-
-// isGone tells that a file is not there.
-func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) }
