@@ -118,3 +118,26 @@ func TestDrainReport(t *testing.T) {
 		}
 	}
 }
+
+// A consumer that comes while the leader dies gets every record or an error,
+// never a part without a word.
+func TestConsumeThroughFailover(t *testing.T) {
+	c := servertest.StartCluster(t, 3)
+	t.Setenv("CHRONIK_SERVER", c.Nodes[1].URL)
+	must(t, "", "topic", "create", "t", "--replication-factor", "3")
+	must(t, "a\nb\nc\n", "produce", "t")
+	var topic struct{ Partitions []client.Partition }
+	if err := json.Unmarshal([]byte(must(t, "", "topic", "describe", "t", "-o", "json")), &topic); err != nil {
+		t.Fatal(err)
+	}
+	leader := c.Nodes[topic.Partitions[0].Leader-1]
+	for _, n := range c.Nodes {
+		if n != leader {
+			t.Setenv("CHRONIK_SERVER", n.URL)
+		}
+	}
+	leader.Kill()
+	if got := must(t, "", "consume", "t"); got != "a\nb\nc\n" {
+		t.Errorf("consumed %q", got)
+	}
+}

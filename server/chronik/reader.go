@@ -31,6 +31,11 @@ type reader struct {
 
 // partition reads one partition to its end, or for ever with --follow.
 func (r *reader) partition(ctx context.Context, p client.Partition) error {
+	var err error
+	p.LogStartOffset, p.HighWatermark, err = r.api.Offsets(ctx, r.cmd.Topic, p.Partition)
+	if err != nil {
+		return err
+	}
 	offset, err := r.start.in(ctx, r.api, r.cmd.Topic, p)
 	if err != nil {
 		return err

@@ -73,6 +73,18 @@ func headerOffset(h http.Header, name string, otherwise int64) int64 {
 	return otherwise
 }
 
+// Offsets asks the partition's leader how far its log reaches. Unlike the list
+// of Partitions, which leaves out what a node does not know, it waits for a
+// partition that is between two leaders, and fails when none comes.
+func (c *Client) Offsets(ctx context.Context, topic string, partition int32) (start, highWatermark int64, err error) {
+	var answer struct {
+		LogStartOffset int64 `json:"log_start_offset"`
+		HighWatermark  int64 `json:"high_watermark"`
+	}
+	err = c.Call(ctx, http.MethodGet, partitionPath(topic, partition, "offsets"), nil, &answer)
+	return answer.LogStartOffset, answer.HighWatermark, err
+}
+
 // OffsetForTime is the offset of the first record whose timestamp is at or
 // after t; the partition's end when there is none.
 func (c *Client) OffsetForTime(ctx context.Context, topic string, partition int32, t time.Time) (int64, error) {
