@@ -187,29 +187,41 @@ func BenchmarkLarge(b *testing.B) {
 	}
 }
 
+// loader is an owner that appends copies of one batch.
+type loader struct {
+	l      *Log
+	batch  []byte
+	n      int // to append at the next cycle
+	synced chan int64
+}
+
+func (o *loader) Seal() {
+	for ; o.n > 0; o.n-- {
+		b := append(make([]byte, 0, len(o.batch)), o.batch...)
+		record.Place(b, o.l.EndOffset(), 1)
+		o.l.Append(b, mustHeader(b))
+	}
+}
+func (o *loader) Flushed(end int64, _ *Cycle) { o.synced <- end }
+func (o *loader) Failed(error)                {}
+
 func benchLarge(b *testing.B, staged int, direct int64) {
 	s := benchStore(b, func(o *Options) { o.DirectBytes = direct })
 	l, err := s.Create(testID(1), Config{}, 1)
 	if err != nil {
 		b.Fatal(err)
 	}
-	f := newFeeder(l)
-	value := make([]byte, 100<<10)
-	b.SetBytes(int64(staged * len(value)))
+	o := &loader{l: l, batch: makeBatch(0, 1, record.Record{Value: make([]byte, 100<<10)}), synced: make(chan int64, 1)}
+	l.Bind(o)
+	b.SetBytes(int64(staged * len(o.batch)))
 	b.ResetTimer()
 	for range b.N {
-		if err := s.Reserve(context.Background(), staged*len(value)); err != nil {
+		if err := s.Reserve(context.Background(), staged*len(o.batch)); err != nil {
 			b.Fatal(err)
 		}
-		f.mu.Lock()
-		for range staged {
-			f.staged = append(f.staged, []record.Record{{Value: value}})
-		}
-		f.model = nil
-		end := f.l.EndOffset() + int64(staged)
-		f.mu.Unlock()
+		o.n = staged
 		l.MarkDirty()
-		f.wait(b, end)
+		<-o.synced
 	}
 }
 

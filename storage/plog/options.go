@@ -36,7 +36,7 @@ type Options struct {
 	// 2 × JournalFileBytes.
 	CheckpointBytes int64
 	// DirectBytes is how much of one log a cycle must hold to go straight to
-	// its segment. Default 384 KiB; negative: never.
+	// its segment. Default 512 KiB; negative: never.
 	DirectBytes int64
 	// TailBytes is the memory for recent batches of all logs together.
 	// Default 64 MiB.
@@ -120,7 +120,7 @@ func (o *Options) sizes() {
 	def(&o.MaxUnwritten, 256<<20)
 	def(&o.WriteBehindBytes, o.MaxUnwritten/8)
 	def(&o.CheckpointBytes, 2*o.JournalFileBytes)
-	def(&o.DirectBytes, 384<<10)
+	def(&o.DirectBytes, 512<<10)
 	def(&o.TailBytes, 64<<20)
 	o.reserveDefault = o.ReserveBytes == 0
 	def(&o.ReserveBytes, 1<<30)
