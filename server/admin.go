@@ -109,10 +109,11 @@ func (b *Broker) RemoveNode(ctx context.Context, id NodeID) error {
 	_, err := b.Node(id)
 	switch {
 	case err == nil:
-		if _, err := b.propose(ctx, &meta.RemoveBroker{ID: id}); err != nil {
-			if errors.Is(err, meta.ErrConflict) { // it lives, or has replicas
-				err = fmt.Errorf("%w: %w", ErrNodeState, err)
-			}
+		_, err := b.sweep(ctx, &meta.RemoveBroker{ID: id})
+		if errors.Is(err, meta.ErrConflict) { // it lives, or has replicas
+			err = fmt.Errorf("%w: %w", ErrNodeState, err)
+		}
+		if err != nil {
 			return fmt.Errorf("%s: %w", op, err)
 		}
 	case !b.member(id):
@@ -230,21 +231,23 @@ func (b *Broker) ElectPreferred(ctx context.Context, topic string) (int, error) 
 	return n, nil
 }
 
-// sweep proposes a command that visits partitions until it is through, and
+// sweep proposes a command that may visit partitions until it is through, and
 // waits until this node shows the result. It counts what changed.
 func (b *Broker) sweep(ctx context.Context, cmd meta.Command) (changed int, err error) {
-	var last uint64
-	for more := true; more; {
-		res, err := b.propose(ctx, cmd)
-		if err != nil {
+	var res meta.Result
+	var last uint64 // that changed partitions; the directory is told of no other
+	for more := true; more; more = res.More {
+		if res, err = b.propose(ctx, cmd); err != nil {
 			return changed, err
 		}
-		changed += int(res.Changed)
-		if more = res.More; res.Changed > 0 {
-			last = res.Index // a command without effect is not told to the directory
+		if changed += int(res.Changed); res.Changed > 0 {
+			last = res.Index
 		}
 	}
-	if err := b.dir.awaitIndex(ctx, last); err != nil {
+	if err = b.meta.Await(ctx, res.Index); err == nil {
+		err = b.dir.awaitIndex(ctx, last)
+	}
+	if err != nil {
 		return changed, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	}
 	return changed, nil

@@ -53,6 +53,15 @@ func TestClusterCommands(t *testing.T) {
 			t.Errorf("the status lacks %q:\n%s", want, text)
 		}
 	}
+	// Through a node that is not the controller, what was done shows at once.
+	t.Setenv("CHRONIK_SERVER", c.Nodes[1].URL)
+	for range 3 {
+		for command, want := range map[string]string{"--end": "not draining", "--wait": "is drained"} {
+			if got := chronik(t, "", "cluster", "drain", "3", command); !strings.Contains(got.err, want) {
+				t.Errorf("drain 3 %s: %+v", command, got)
+			}
+		}
+	}
 	must(t, "", "cluster", "transfer", "2")
 	if s := status(t); s.Controller != 2 {
 		t.Errorf("the controller is %d", s.Controller)
