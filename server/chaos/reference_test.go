@@ -26,7 +26,7 @@ func TestReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range c.Members {
-		awaitLine(ctx, t, c, m, "applied committed entries")
+		c.awaitLine(ctx, t, m, "applied committed entries")
 	}
 
 	// 2. A topic with three replicas: visible everywhere when it is answered.
@@ -41,25 +41,25 @@ func TestReference(t *testing.T) {
 			parts[0].Leader != 1 {
 			t.Fatalf("node %d shows %+v", m.ID, parts)
 		}
-		awaitLine(ctx, t, c, m, "initializing partition metadata")
+		c.awaitLine(ctx, t, m, "initializing partition metadata")
 	}
 
 	// 3., 4. Fifty records through node 1.
 	acked := map[string]int64{}
-	produceThrough(ctx, t, c.Members[0], acked, 0, 50)
+	c.Members[0].produceThrough(ctx, t, acked, 0, 50)
 	expectExactly(ctx, t, c, c.Members[0], acked)
 
 	// 5., 6. The leader is killed; the others say so and elect one of the ISR.
 	killed := time.Now()
 	c.Kill(c.Members[0])
 	for _, m := range c.Members[1:] {
-		awaitLine(ctx, t, c, m, "leader timeout", `"topic":"t"`, `"partition":0`, `"leader":1`)
-		awaitLine(ctx, t, c, m, "elected new leader", `"topic":"t"`, `"partition":0`, `"leader":2`, `"isr":[2,3]`)
+		c.awaitLine(ctx, t, m, "leader timeout", `"topic":"t"`, `"partition":0`, `"leader":1`)
+		c.awaitLine(ctx, t, m, "elected new leader", `"topic":"t"`, `"partition":0`, `"leader":2`, `"isr":[2,3]`)
 	}
 	t.Logf("controller was node %d; elected after %v", controller.ID, time.Since(killed))
 
 	// 7., 8. Fifty more through node 2; exactly a hundred are there.
-	produceThrough(ctx, t, c.Members[1], acked, 50, 100)
+	c.Members[1].produceThrough(ctx, t, acked, 50, 100)
 	for _, m := range c.Members[1:] {
 		expectExactly(ctx, t, c, m, acked)
 	}
@@ -95,7 +95,7 @@ func startCluster(t *testing.T, size int, args ...string) *Cluster {
 }
 
 // awaitLine waits for a line of a node's log.
-func awaitLine(ctx context.Context, t *testing.T, c *Cluster, m *Member, msg string, attributes ...string) {
+func (c *Cluster) awaitLine(ctx context.Context, t *testing.T, m *Member, msg string, attributes ...string) {
 	t.Helper()
 	err := Await(ctx, func() error {
 		if len(m.proc.Logged(msg, attributes...)) == 0 {
@@ -110,7 +110,7 @@ func awaitLine(ctx context.Context, t *testing.T, c *Cluster, m *Member, msg str
 
 // produceThrough posts the records from to to-1 one by one, with acks=all; all
 // must be acknowledged at once.
-func produceThrough(ctx context.Context, t *testing.T, m *Member, acked map[string]int64, from, to int) {
+func (m *Member) produceThrough(ctx context.Context, t *testing.T, acked map[string]int64, from, to int) {
 	t.Helper()
 	for i := from; i < to; i++ {
 		value := fmt.Sprintf("record %d", i)
