@@ -32,7 +32,7 @@ func TestVictims(t *testing.T) {
 
 // TestNemeses lets nemeses strike, in random order, until CHAOS_TIME is over:
 // "make chaos" takes five minutes. Every minute a fresh cluster takes over.
-// CHAOS_ONLY, a part of a name, chooses among them.
+// CHAOS_ONLY, parts of names with commas between them, chooses among them.
 func TestNemeses(t *testing.T) {
 	duration := 8 * time.Second
 	if s := os.Getenv("CHAOS_TIME"); s != "" {
@@ -44,8 +44,11 @@ func TestNemeses(t *testing.T) {
 	}
 	var all []Nemesis
 	for _, n := range Nemeses() {
-		if strings.Contains(n.Name, os.Getenv("CHAOS_ONLY")) {
-			all = append(all, n)
+		for part := range strings.SplitSeq(os.Getenv("CHAOS_ONLY"), ",") {
+			if strings.Contains(n.Name, part) {
+				all = append(all, n)
+				break
+			}
 		}
 	}
 	seed, end := seedFromEnv(t), time.Now().Add(duration)
