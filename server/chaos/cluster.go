@@ -45,13 +45,13 @@ func NewCluster(bin, dir string, size int, args ...string) (*Cluster, error) {
 		Net: NewNetwork(), bin: bin, args: args,
 		client: &http.Client{Timeout: 5 * time.Second},
 	}
-	host := loopback()
+	addrs, err := freeAddrs(loopback(), size*memberAddrs)
+	if err != nil {
+		return nil, err
+	}
 	var peers []string
 	for id := 1; id <= size; id++ {
-		m, err := c.member(host, filepath.Join(dir, fmt.Sprintf("node%d", id)), id)
-		if err != nil {
-			return nil, err
-		}
+		m := c.member(addrs[(id-1)*memberAddrs:], filepath.Join(dir, fmt.Sprintf("node%d", id)), id)
 		peers = append(peers, fmt.Sprintf("%d@%s", id, c.Net.gates[id].outside))
 		c.Members = append(c.Members, m)
 	}
@@ -61,15 +61,11 @@ func NewCluster(bin, dir string, size int, args ...string) (*Cluster, error) {
 	return c, nil
 }
 
+// memberAddrs is how many addresses a node takes.
+const memberAddrs = 4
+
 // member makes a node that is down.
-func (c *Cluster) member(host, dir string, id int) (*Member, error) {
-	addrs := make([]string, 4)
-	for i := range addrs {
-		var err error
-		if addrs[i], err = freeAddr(host); err != nil {
-			return nil, err
-		}
-	}
+func (c *Cluster) member(addrs []string, dir string, id int) *Member {
 	c.Net.Add(id, addrs[0], addrs[1])
 	return &Member{
 		ID: id, Dir: dir, URL: "http://" + addrs[2],
@@ -77,7 +73,7 @@ func (c *Cluster) member(host, dir string, id int) (*Member, error) {
 			"--node-id", fmt.Sprint(id), "--http", addrs[2], "--kafka", addrs[3],
 			"--peer", addrs[1], "--peer-advertise", addrs[0],
 		},
-	}, nil
+	}
 }
 
 // Join prepares one more node, which enters the running cluster when it is
@@ -85,10 +81,11 @@ func (c *Cluster) member(host, dir string, id int) (*Member, error) {
 func (c *Cluster) Join(dir string) (*Member, error) {
 	id := len(c.Members) + 1
 	host, _, _ := strings.Cut(strings.TrimPrefix(c.Members[0].URL, "http://"), ":")
-	m, err := c.member(host, filepath.Join(dir, fmt.Sprintf("node%d", id)), id)
+	addrs, err := freeAddrs(host, memberAddrs)
 	if err != nil {
 		return nil, err
 	}
+	m := c.member(addrs, filepath.Join(dir, fmt.Sprintf("node%d", id)), id)
 	m.args = append(m.args, "--join", c.Net.gates[1].outside)
 	c.Members = append(c.Members, m)
 	return m, nil

@@ -54,13 +54,17 @@ func loopback() string {
 	return host
 }
 
-// freeAddr is host with a port that is free now.
-func freeAddr(host string) (string, error) {
-	l, err := net.Listen("tcp", host+":0")
-	if err != nil {
-		return "", err
+// freeAddrs are n different ports of host that are free now.
+func freeAddrs(host string, n int) (addrs []string, err error) {
+	for range n {
+		l, listenErr := net.Listen("tcp", host+":0")
+		if listenErr != nil {
+			return nil, listenErr
+		}
+		defer func() { err = errors.Join(err, l.Close()) }()
+		addrs = append(addrs, l.Addr().String())
 	}
-	return l.Addr().String(), l.Close()
+	return addrs, nil
 }
 
 // Add makes the gate of a node, which listens on inside. It is down.
