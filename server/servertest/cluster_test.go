@@ -101,7 +101,8 @@ func TestClusterRequestsThroughAnyNode(t *testing.T) {
 		if i == 0 {
 			next++
 		}
-		a := call(t, n, "POST /v1/topics/t/batches", "{\"value\":\"a\"}\n{\"value\":\"b\"}\n", "Content-Type: application/x-ndjson")
+		a := call(t, n, "POST /v1/topics/t/batches", "{\"value\":\"a\"}\n{\"value\":\"b\"}\n",
+			"Content-Type: application/x-ndjson")
 		if a.StatusCode >= 300 {
 			t.Fatalf("node %d: %s %s", i+1, a.Status, a.body)
 		}
