@@ -324,8 +324,9 @@ func (f *Fetcher) take(ctx context.Context, d *Data, wg *sync.WaitGroup) error {
 			return fmt.Errorf("follow: %w", err)
 		}
 	case CodeDiverging:
-		end := partition.EpochEnd{Epoch: d.DivergingEpoch, End: d.DivergingEnd}
-		f.repair(ctx, c, wg, func() error { return c.followed.Diverged(ctx, d.LeaderEpoch, end) })
+		// d is decoded into again while the repair runs.
+		epoch, end := d.LeaderEpoch, partition.EpochEnd{Epoch: d.DivergingEpoch, End: d.DivergingEnd}
+		f.repair(ctx, c, wg, func() error { return c.followed.Diverged(ctx, epoch, end) })
 	case CodeBelowStart:
 		epoch, start := d.LeaderEpoch, d.LogStart
 		f.repair(ctx, c, wg, func() error { return c.followed.Reset(ctx, epoch, start) })
