@@ -162,7 +162,7 @@ func (k *packer) add(rec *batchRecord) result {
 func (k *packer) group(p int32) *packed {
 	g := k.groups[p]
 	if g == nil {
-		g = &packed{partition: p, builder: record.NewBuilder(record.CodecNone)}
+		g = &packed{partition: p, builder: record.NewBuilder(k.p.limits.Compression)}
 		k.groups[p] = g
 	}
 	return g

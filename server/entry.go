@@ -29,6 +29,7 @@ func (b *Broker) newEntry(t *meta.Topic) *entry {
 		limits: TopicLimits{
 			MaxMessageBytes: min(values.MaxMessageBytes, b.store.MaxBatchBytes()), MaxDecompressed: b.o.MaxDecompressed,
 			MaxBatchRecords: b.o.MaxBatchRecords, Compacted: values.Compact, LogAppendTime: values.LogAppendTime,
+			Compression: partitionConfig(&values).Compression,
 		},
 		parts: make([]*part, len(t.Partitions)),
 	}

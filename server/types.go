@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/storage/record"
 )
 
 // NodeID names a broker, chosen by its operator (--node-id); ≥ 1.
@@ -119,6 +120,9 @@ type TopicLimits struct {
 	Compacted bool
 	// LogAppendTime: timestamps are the broker's (message.timestamp.type).
 	LogAppendTime bool
+	// Compression is the codec of the batches that are packed from records
+	// (compression.type); CodecNone where producers choose.
+	Compression record.Codec
 }
 
 // MaxOffset bounds offsets that clients send: JSON numbers are exact below.
