@@ -92,7 +92,7 @@ func (s *Store) checkpoint(flush, closed bool) error {
 	began := s.opts.Monotonic()
 	grown := s.grown.Load()
 	if flush {
-		if err := s.flushAll(true); err != nil {
+		if err := s.flushAll(); err != nil {
 			return err
 		}
 	}

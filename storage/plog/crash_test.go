@@ -53,6 +53,7 @@ func newCrasher(t *testing.T, seed uint64) *crasher {
 		DirectBytes: 4 << 10, TailBytes: 12 << 10, MaxOpenFiles: 4, MaintenanceInterval: -1, ReserveBytes: -1,
 		MaintenanceRate: -1, Fatal: func(err error) { t.Errorf("seed %d: fatal: %v", seed, err) },
 	}
+	c.o.treeFiles = 1 + c.rng.IntN(3)
 	for i := range 4 {
 		c.logs = append(c.logs, &modelLog{
 			id: testID(byte(i + 1)), incarnation: 1,

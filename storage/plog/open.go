@@ -8,6 +8,7 @@ import (
 
 	"github.com/chroniklog/chronik/storage/journal"
 	"github.com/chroniklog/chronik/storage/segment"
+	"github.com/chroniklog/chronik/storage/vfs"
 )
 
 // Open locks the data directory and recovers every log in it: the checkpoint
@@ -21,9 +22,11 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		opts: opts, logs: map[ID]*Log{}, replaced: map[*Log]struct{}{},
 		wakeup: make(chan struct{}, 1), writerWake: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
-	s.segFiles = segment.NewFiles(opts.FS, opts.MaxOpenFiles, s.fail)
 	if err := s.open(ctx); err != nil {
-		errs := []error{err, s.segFiles.Close()}
+		errs := []error{err}
+		if s.segFiles != nil {
+			errs = append(errs, s.closeFiles())
+		}
 		if s.journal != nil {
 			errs = append(errs, s.journal.Close())
 		}
@@ -58,6 +61,10 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err := s.format(); err != nil {
 		return err
 	}
+	if s.tree, err = vfs.OpenTree(fsys, path.Join(dir, "logs")); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	s.segFiles = segment.NewFiles(fsys, s.opts.MaxOpenFiles, s.tree != nil, s.fail)
 	c, again, err := s.loadCheckpoint()
 	if err != nil {
 		return err

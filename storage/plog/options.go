@@ -71,6 +71,8 @@ type Options struct {
 	OnCorrupt func(ID, error)
 	Metrics   *Metrics
 
+	treeFiles int // see defaultTreeFiles; tests set it
+
 	// NoSync skips every sync: a mutation, for tests that must fail then.
 	NoSync bool
 }
@@ -126,6 +128,9 @@ func (o *Options) sizes() {
 	def(&o.ReserveBytes, 1<<30)
 	def(&o.CompactionMemory, 64<<20)
 	def(&o.MaintenanceRate, 64<<20)
+	if o.treeFiles == 0 {
+		o.treeFiles = defaultTreeFiles
+	}
 	if o.MaxOpenFiles == 0 {
 		o.MaxOpenFiles = 1024
 	}

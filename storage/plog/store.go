@@ -12,6 +12,7 @@ import (
 
 	"github.com/chroniklog/chronik/storage/journal"
 	"github.com/chroniklog/chronik/storage/segment"
+	"github.com/chroniklog/chronik/storage/vfs"
 )
 
 // Store is a data directory: its logs, the journal that they share, and the
@@ -22,6 +23,7 @@ type Store struct {
 	lock     io.Closer
 	journal  *journal.Journal
 	segFiles *segment.Files
+	tree     vfs.Tree // syncs all segments at once; nil where that isn't supported
 
 	journaled atomic.Uint64 // LSN of the next frame to be durable
 	files     atomic.Uint64 // highest number of a file so far
@@ -29,8 +31,11 @@ type Store struct {
 	cached    atomic.Int64  // cost of the tails
 	grown     atomic.Int64  // bytes that recovery would have to read
 	clock     atomic.Int64  // retention's, Unix milliseconds
-	diskFull  atomic.Bool
-	aborted   atomic.Bool
+	// nextBehind is from how many unwritten bytes on the background writer
+	// looks again what to write behind.
+	nextBehind atomic.Int64
+	diskFull   atomic.Bool
+	aborted    atomic.Bool
 
 	mu       sync.RWMutex // guards what follows
 	logs     map[ID]*Log
@@ -279,5 +284,13 @@ func (s *Store) close(ctx context.Context) error {
 	for _, l := range s.snapshot() {
 		l.orphan(ErrClosed)
 	}
-	return errors.Join(err, s.segFiles.Close(), s.journal.Close(), s.lock.Close())
+	return errors.Join(err, s.closeFiles(), s.journal.Close(), s.lock.Close())
+}
+
+func (s *Store) closeFiles() error {
+	err := s.segFiles.Close()
+	if s.tree != nil {
+		err = errors.Join(err, s.tree.Close())
+	}
+	return err
 }

@@ -4,17 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"syscall"
 	"time"
 )
 
 // The background writer moves bytes from memory to segments, checkpoints, and
 // keeps a spare journal file. None of it is on the path of an answer.
-
-// flushers is how many logs are written and synced at a time: on many small
-// files a few syncs at once share the file system's own commits.
-const flushers = 8
 
 // request asks the writer for something, and is answered.
 type request struct {
@@ -30,7 +25,7 @@ func (s *Store) kickWriter() {
 }
 
 func (s *Store) writerHasWork() bool {
-	return s.unwritten.Load() >= s.opts.WriteBehindBytes || s.grown.Load() >= s.opts.CheckpointBytes ||
+	return s.isBehind() || s.grown.Load() >= s.opts.CheckpointBytes ||
 		s.journal.NeedsSpare() && !s.diskFull.Load()
 }
 
@@ -121,8 +116,8 @@ func (s *Store) step(ctx context.Context) error {
 	switch {
 	case full || len(requests) > 0:
 		err = s.checkpoint(full, false)
-	case s.unwritten.Load() >= s.opts.WriteBehindBytes:
-		err = s.flushAll(false)
+	case s.isBehind():
+		err = s.writeBehind()
 	}
 	s.evict()
 	for _, r := range requests {
@@ -132,61 +127,6 @@ func (s *Store) step(ctx context.Context) error {
 		err = s.checkpoint(false, false)
 	}
 	return err
-}
-
-// flushAll writes what is journaled of every log to segments and, with sync,
-// makes it durable there.
-func (s *Store) flushAll(sync bool) error {
-	return s.each(func(l *Log) error {
-		l.mu.Lock()
-		idle := l.gone != nil || l.pending == 0 && (!sync || len(l.unsyncedSegs()) == 0)
-		l.mu.Unlock()
-		if idle {
-			return nil
-		}
-		l.io.Lock()
-		defer l.io.Unlock()
-		if err := l.flush(l.flushed.Load(), 0); err != nil {
-			return err
-		}
-		s.wakeReservers()
-		if sync {
-			return l.syncSegs()
-		}
-		return nil
-	})
-}
-
-// each calls do for every log, several at a time, until one fails.
-func (s *Store) each(do func(*Log) error) error {
-	logs := s.snapshot()
-	var (
-		wg   sync.WaitGroup
-		mu   sync.Mutex
-		next int
-		errs error
-	)
-	for range min(flushers, len(logs)) {
-		wg.Go(func() {
-			for {
-				mu.Lock()
-				if next == len(logs) || errs != nil {
-					mu.Unlock()
-					return
-				}
-				l := logs[next]
-				next++
-				mu.Unlock()
-				if err := do(l); err != nil {
-					mu.Lock()
-					errs = errors.Join(errs, err)
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return errs
 }
 
 // isDiskFull tells whether an error says that there is no space.

@@ -15,6 +15,7 @@ import (
 type Files struct {
 	fs   vfs.FS
 	max  int
+	lazy bool        // what is dirty is closed as it is
 	fail func(error) // of a sync that failed outside any call
 
 	mu   sync.Mutex
@@ -22,10 +23,12 @@ type Files struct {
 	idle list.List // of *Handle without users, least recently used first
 }
 
-// NewFiles keeps at most max files open (at least 1). fail is told when a sync
-// of a file that is closed to make room fails.
-func NewFiles(fs vfs.FS, max int, fail func(error)) *Files {
-	return &Files{fs: fs, max: max, fail: fail, open: map[string]*Handle{}}
+// NewFiles keeps at most max files open (at least 1). What is dirty is synced
+// before it is closed to make room, and fail is told if that fails: the kernel
+// reports a write-back error to who has the file open. lazy leaves that out,
+// for who syncs by a vfs.Tree, which hears of those errors too.
+func NewFiles(fs vfs.FS, max int, lazy bool, fail func(error)) *Files {
+	return &Files{fs: fs, max: max, lazy: lazy, fail: fail, open: map[string]*Handle{}}
 }
 
 // Handle is an open file in use. Release it.
@@ -116,11 +119,10 @@ func closeAll(shut []*Handle) {
 	}
 }
 
-// close closes a file that nobody can get any more. The kernel reports a
-// write-back error to who has the file open, so what is dirty is synced first.
+// close closes a file that nobody can get any more.
 func (h *Handle) close() {
 	var err error
-	if h.dirty.Load() && !h.forgot {
+	if h.dirty.Load() && !h.forgot && !h.files.lazy {
 		err = h.f.Sync()
 	}
 	if err = errors.Join(err, h.f.Close()); err != nil {

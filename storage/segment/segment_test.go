@@ -27,7 +27,7 @@ type kit struct {
 
 func newKit(t testing.TB, base int64) *kit {
 	fs := vfs.NewMem()
-	k := &kit{t: t, fs: fs, files: NewFiles(fs, 2, func(err error) { t.Error(err) })}
+	k := &kit{t: t, fs: fs, files: NewFiles(fs, 2, false, func(err error) { t.Error(err) })}
 	k.s = &Segment{
 		Header: Header{Topic: [16]byte{7}, Partition: 3, Incarnation: 2, Base: base, Number: 11},
 		Name:   "s.seg", End: Start(base), Synced: Start(base), Index: Index{Name: "s.idx", Ready: true},
@@ -198,7 +198,7 @@ func TestFilesStayFew(t *testing.T) {
 	fs := vfs.NewMem()
 	fault := vfs.NewFault(fs)
 	failed := 0
-	c := NewFiles(fault, 3, func(error) { failed++ })
+	c := NewFiles(fault, 3, false, func(error) { failed++ })
 	for i := range 20 {
 		h, err := c.Create(fmt.Sprint("f", i))
 		if err != nil {
