@@ -258,7 +258,7 @@ func (r *Replica) Staged(epoch int32, from int64, maxBytes int) ([]byte, partiti
 		return nil, a, err
 	case from < offs.LogStart:
 		return nil, a, &partition.OffsetTrimmedError{Offset: from, LogStart: offs.LogStart}
-	case from >= end:
+	case from >= end || maxBytes <= 0:
 		return nil, a, nil
 	}
 	batches, err := r.log.Read(from, end, maxBytes)

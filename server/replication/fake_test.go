@@ -121,6 +121,9 @@ func (t *tape) Staged(epoch int32, from int64, n int) ([]byte, partition.FetchAn
 	if !t.leads || epoch != t.epoch {
 		return nil, a, partition.ErrNotLeader
 	}
+	if from < t.start {
+		return nil, a, partition.ErrOffsetTrimmed
+	}
 	rest := t.records[from-t.start:]
 	return bytes.Clone(rest[:min(n, len(rest))]), a, nil
 }

@@ -73,7 +73,10 @@ type copied struct {
 	queued   bool
 	busy     bool // a truncation runs: nothing is sent or taken
 	waiting  bool // in Fetcher.refused
-	gone     bool
+	// asked: the leader was asked for batches and has not answered. What comes
+	// unasked is not taken: the log may have changed since it was sent.
+	asked bool
+	gone  bool
 }
 
 // NewFetcher makes a fetcher of what leader leads. epoch tells this broker's
@@ -174,7 +177,7 @@ func (f *Fetcher) restart() {
 	f.dropped = f.dropped[:0]
 	f.changed, f.refused = f.changed[:0], nil
 	for _, c := range f.parts {
-		c.waiting = false
+		c.waiting, c.asked = false, false
 		c.queued = true
 		f.changed = append(f.changed, c)
 	}
@@ -277,10 +280,15 @@ func (f *Fetcher) positions(dst []Position) []Position {
 	}
 	f.mu.Unlock()
 	for _, c := range take {
-		if p, ok := c.followed.Position(); ok {
-			p.ID = c.id
-			dst = append(dst, p)
+		p, ok := c.followed.Position()
+		if !ok {
+			continue
 		}
+		f.mu.Lock()
+		p.ID, p.Wants = c.id, !c.asked && !c.busy
+		c.asked = c.asked || p.Wants
+		f.mu.Unlock()
+		dst = append(dst, p)
 	}
 	return dst
 }
@@ -311,7 +319,7 @@ func (f *Fetcher) receive(ctx context.Context, conn peer.Conn, wg *sync.WaitGrou
 func (f *Fetcher) take(ctx context.Context, d *Data, wg *sync.WaitGroup) error {
 	f.mu.Lock()
 	c := f.parts[d.ID]
-	skip := c == nil || c.busy
+	skip := c == nil || c.busy || len(d.Batches) > 0 && !c.asked
 	f.mu.Unlock()
 	if skip {
 		return nil
@@ -323,6 +331,9 @@ func (f *Fetcher) take(ctx context.Context, d *Data, wg *sync.WaitGroup) error {
 		if err != nil && !errors.Is(err, partition.ErrStaleLeaderEpoch) {
 			return fmt.Errorf("follow: %w", err)
 		}
+		if len(d.Batches) > 0 {
+			f.answered(c)
+		}
 	case CodeDiverging:
 		// d is decoded into again while the repair runs.
 		epoch, end := d.LeaderEpoch, partition.EpochEnd{Epoch: d.DivergingEpoch, End: d.DivergingEnd}
@@ -331,15 +342,26 @@ func (f *Fetcher) take(ctx context.Context, d *Data, wg *sync.WaitGroup) error {
 		epoch, start := d.LeaderEpoch, d.LogStart
 		f.repair(ctx, c, wg, func() error { return c.followed.Reset(ctx, epoch, start) })
 	default:
+		f.mu.Lock()
+		c.asked = false
+		f.mu.Unlock()
 		f.later(c)
 	}
 	return nil
 }
 
+// answered has the next batches asked for.
+func (f *Fetcher) answered(c *copied) {
+	f.mu.Lock()
+	c.asked = false
+	f.mu.Unlock()
+	f.enqueue(c)
+}
+
 // repair runs fn beside the connection and sends the position afterwards.
 func (f *Fetcher) repair(ctx context.Context, c *copied, wg *sync.WaitGroup, fn func() error) {
 	f.mu.Lock()
-	c.busy = true
+	c.busy, c.asked = true, false
 	f.mu.Unlock()
 	wg.Go(func() {
 		select {

@@ -28,7 +28,7 @@ type Led interface {
 	// follower's log is a prefix of this leader's.
 	Fetched(f partition.Fetch, lastEpoch int32) (partition.FetchAnswer, error)
 	// Staged returns whole batches from offset on, synced or not, none if
-	// there are none, with the watermark and start of the log, under the
+	// there are none or maxBytes is 0, with the watermark and start of the log, under the
 	// given leader epoch; partition.ErrNotLeader in any other.
 	Staged(epoch int32, from int64, maxBytes int) ([]byte, partition.FetchAnswer, error)
 	// Watch calls fn, which does not block, whenever something is staged, or
@@ -82,10 +82,14 @@ type place struct {
 	led    Led
 	cancel func()
 	queued bool
-	wants  bool // the position was not answered with batches yet
-	refuse *Data
-	sentHW int64
-	gone   bool
+	// accepted: the follower's log was a prefix of the leader's at the last
+	// position. Nothing is sent to one that was refused: batches from there on
+	// would hide that it diverges.
+	accepted bool
+	wants    bool // it asked for batches and was not sent any yet
+	refuse   *Data
+	sentHW   int64
+	gone     bool
 }
 
 // receive takes positions until the connection ends.
@@ -119,7 +123,9 @@ func (s *session) take(brokerEpoch uint64, p *Position) error {
 	}
 	refuse := s.judge(pl.led, brokerEpoch, p) // only this goroutine writes led
 	s.mu.Lock()
-	pl.Position, pl.wants, pl.refuse = *p, refuse == nil, refuse
+	pl.Position, pl.refuse, pl.accepted = *p, refuse, refuse == nil
+	// Progress does not ask again for what is on its way.
+	pl.wants = pl.accepted && (p.Wants || pl.wants)
 	s.mu.Unlock()
 	s.enqueue(pl)
 	return nil
@@ -280,14 +286,14 @@ func (s *session) answer(msg []byte, pl *place) ([]byte, error) {
 	pl.queued = false
 	p, wants, refuse, sentHW := pl.Position, pl.wants, pl.refuse, pl.sentHW
 	pl.refuse = nil
-	led, gone := pl.led, pl.gone
+	led, gone, accepted := pl.led, pl.gone, pl.accepted
 	s.mu.Unlock()
 	switch {
 	case gone:
 		return msg, nil
 	case refuse != nil:
 		msg = AppendData(msg, refuse)
-	case led != nil:
+	case led != nil && accepted:
 		d, ok := s.look(led, &p, wants, sentHW)
 		if !ok {
 			return msg, nil
@@ -327,7 +333,7 @@ func (s *session) answered(pl *place, p *Position, d *Data) {
 	if d.Code == CodeOK {
 		pl.sentHW = d.HighWatermark
 	}
-	if pl.Position == *p && (len(d.Batches) > 0 || d.Code != CodeOK) {
+	if pl.Offset == p.Offset && pl.LeaderEpoch == p.LeaderEpoch && (len(d.Batches) > 0 || d.Code != CodeOK) {
 		pl.wants = false
 	}
 }

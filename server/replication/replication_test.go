@@ -188,3 +188,58 @@ func TestRemovedPartitionIsNotCopied(t *testing.T) {
 		t.Fatalf("%d partitions", n)
 	}
 }
+
+// A follower whose log diverges is sent nothing until it has said where it
+// stands after the cut: batches behind the place where the logs part would
+// hide for good that they do.
+func TestNothingIsSentPastADivergence(t *testing.T) {
+	leader, other := newTape(1), newTape(1)
+	leader.leads, other.leads, leader.epoch = true, true, 6
+	leader.append(5, "a")
+	mine, theirs := peertest.Pipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = Serve(ctx, theirs, 2, tapes{partitionID(0): leader, partitionID(1): other}) })
+	defer wg.Wait()
+	defer cancel()
+	ask := func(p ...Position) {
+		if err := mine.Send(AppendFetch(nil, &Fetch{BrokerEpoch: 1, Positions: p})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []Data
+	receive := func(until func(*Data) bool) {
+		t.Helper()
+		for {
+			msg, err := mine.Receive()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for len(msg) > 0 {
+				var d Data
+				if msg, err = DecodeData(msg, &d); err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, d)
+			}
+			if until(&got[len(got)-1]) {
+				return
+			}
+		}
+	}
+	// The follower has "ab" of epoch 5, the leader "a" and then its own.
+	ask(Position{ID: partitionID(0), LeaderEpoch: 6, Offset: 2, Flushed: 2, LastEpoch: 5, Wants: true})
+	receive(func(d *Data) bool { return d.Code == CodeDiverging })
+	leader.append(6, "XY")
+	leader.sync()
+	other.append(0, "z")
+	ask(Position{ID: partitionID(1), LastEpoch: -1, Wants: true})
+	receive(func(d *Data) bool { return d.ID == partitionID(1) })
+	for _, d := range got {
+		if d.ID == partitionID(0) && d.Code == CodeOK {
+			t.Fatalf("sent %q at watermark %d to a log that diverges", d.Batches, d.HighWatermark)
+		}
+	}
+	ask(Position{ID: partitionID(0), LeaderEpoch: 6, Offset: 1, Flushed: 1, LastEpoch: 5, Wants: true})
+	receive(func(d *Data) bool { return d.ID == partitionID(0) && string(d.Batches) == "XY" })
+}

@@ -34,6 +34,9 @@ type Position struct {
 	Flushed int64
 	// LastEpoch is the leader epoch of its last batch, -1 if it has none.
 	LastEpoch int32
+	// Wants asks for batches from Offset on, once; without it the position
+	// tells progress only, and an earlier wish stands.
+	Wants bool
 	// Gone takes the partition out of the session; the rest is ignored.
 	Gone bool
 }
@@ -90,6 +93,13 @@ type Data struct {
 	Batches []byte
 }
 
+// The kinds of positions.
+const (
+	kindWants byte = iota
+	kindGone
+	kindProgress
+)
+
 // AppendFetch appends the encoded message to dst.
 func AppendFetch(dst []byte, f *Fetch) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, f.BrokerEpoch)
@@ -98,10 +108,14 @@ func AppendFetch(dst []byte, f *Fetch) []byte {
 		p := &f.Positions[i]
 		dst = appendID(dst, p.ID)
 		if p.Gone {
-			dst = append(dst, 1)
+			dst = append(dst, kindGone)
 			continue
 		}
-		dst = append(dst, 0)
+		if p.Wants {
+			dst = append(dst, kindWants)
+		} else {
+			dst = append(dst, kindProgress)
+		}
 		dst = binary.AppendVarint(dst, int64(p.LeaderEpoch))
 		dst = binary.AppendVarint(dst, p.Offset)
 		dst = binary.AppendVarint(dst, p.Flushed)
@@ -118,13 +132,14 @@ func DecodeFetch(b []byte, f *Fetch) error {
 	f.Positions = f.Positions[:0]
 	for range n {
 		p := Position{ID: d.id()}
-		switch d.byte() {
-		case 0:
+		switch kind := d.byte(); kind {
+		case kindWants, kindProgress:
+			p.Wants = kind == kindWants
 			p.LeaderEpoch = d.int32()
 			p.Offset = d.offset()
 			p.Flushed = d.offset()
 			p.LastEpoch = d.int32()
-		case 1:
+		case kindGone:
 			p.Gone = true
 		default:
 			d.fail("unknown kind of position")
