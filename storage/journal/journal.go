@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -131,18 +132,24 @@ func (j *Journal) discard(f *file) {
 	}
 }
 
-// NeedsSpare tells whether Prepare has work to do.
+// NeedsSpare tells whether Prepare has work to do: there is no spare of full
+// size.
 func (j *Journal) NeedsSpare() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return len(j.spares) == 0 && !j.pending
+	return !j.hasSpare() && !j.pending
+}
+
+// hasSpare tells whether there is a spare of full size. Under mu.
+func (j *Journal) hasSpare() bool {
+	return slices.ContainsFunc(j.spares, func(f *file) bool { return f.bytes >= j.opts.FileBytes })
 }
 
 // Prepare makes a spare if there is none, so that Write doesn't have to. It
 // writes FileBytes; it gives up when ctx ends.
 func (j *Journal) Prepare(ctx context.Context) error {
 	j.mu.Lock()
-	if len(j.spares) > 0 || j.pending {
+	if j.hasSpare() || j.pending {
 		j.mu.Unlock()
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"syscall"
 	"testing"
 
 	"github.com/chroniklog/chronik/storage/vfs"
@@ -25,7 +26,8 @@ func newKit(t testing.TB) *kit {
 	if err := errors.Join(fs.MkdirAll("j"), fs.SyncDir(".")); err != nil {
 		t.Fatal(err)
 	}
-	return &kit{t: t, fs: fs, opts: Options{FS: fs, Dir: "j", Store: [16]byte{1, 2, 3}, FileBytes: 64 << 10, FirstBytes: 16 << 10}}
+	o := Options{FS: fs, Dir: "j", Store: [16]byte{1, 2, 3}, FileBytes: 64 << 10, FirstBytes: 16 << 10}
+	return &kit{t: t, fs: fs, opts: o}
 }
 
 // open opens the journal and returns the frames that it replays.
@@ -341,5 +343,69 @@ func FuzzDecodeHeader(f *testing.F) {
 				t.Fatalf("%+v encodes to %+v", h, again)
 			}
 		}
+	})
+}
+
+// A disk without room for a journal file can be opened and read.
+func TestOpenOnAFullDisk(t *testing.T) {
+	k := newKit(t)
+	k.mustOpen(Start{})
+	k.write(3, 100)
+	_ = k.j.Close()
+	infos, _ := k.fs.ReadDir("j")
+	for _, i := range infos[1:] {
+		_ = k.fs.Remove("j/" + i.Name)
+	}
+	k.fs.SetCapacity(k.fs.Used())
+	same(t, k.mustOpen(Start{Begun: true}), k.frames)
+	frames := k.cycle(1, 10)
+	if err := k.j.Write(frames); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("got %v", err)
+	}
+	k.fs.SetCapacity(0)
+	if err := k.j.Write(frames); err != nil {
+		t.Fatal(err)
+	}
+	_ = k.j.Close()
+}
+
+// Whatever follows a file's header, recovery ends, and gives frames in order.
+func FuzzRecover(f *testing.F) {
+	store := [16]byte{1}
+	salt := saltOf(store, 0)
+	two := appendFrame(nil, salt, &Frame{LSN: 0, Cycle: 1, Kind: Data, Payload: []byte("a")})
+	two = appendFrame(two, salt, &Frame{LSN: 1, Cycle: 1, Kind: Trim, Last: true, Payload: make([]byte, 8)})
+	f.Add(two)
+	f.Add(append(append(two, make([]byte, PageBytes-len(two))...),
+		appendFrame(nil, salt, &Frame{LSN: 2, Cycle: 2, Kind: Data, Last: true})...))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		fs := vfs.NewMem()
+		_ = fs.MkdirAll("j")
+		h, err := fs.Create("j/" + fileName(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		head := header{Store: store, FirstCycle: 1, FileBytes: 1 << 20}
+		_, _ = h.WriteAt(append(head.encode(), content...), 0)
+		_ = h.Close()
+		opts := Options{FS: fs, Dir: "j", Store: store, FileBytes: 64 << 10, FirstBytes: 16 << 10}
+		next := uint64(0)
+		j, rec, err := Open(context.Background(), opts, Start{Begun: true}, func(fr *Frame) error {
+			if fr.LSN != next {
+				t.Fatalf("LSN %d, expected %d", fr.LSN, next)
+			}
+			next++
+			return nil
+		})
+		if err != nil {
+			if !errors.Is(err, ErrCorrupt) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if rec.NextLSN != next {
+			t.Fatalf("%+v after %d frames", rec, next)
+		}
+		_ = j.Close()
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/chroniklog/chronik/storage/vfs"
 )
@@ -71,10 +72,14 @@ func (j *Journal) recover(ctx context.Context, start Start, fn func(*Frame) erro
 	}
 	if len(j.spares) == 0 {
 		f, err := j.create(j.opts.FirstBytes, func() bool { return ctx.Err() != nil })
-		if err != nil {
+		switch {
+		case errors.Is(err, syscall.ENOSPC): // what there is can be read
+			j.opts.Logger.Error("no space for a journal file: nothing can be appended", "dir", j.opts.Dir, "err", err)
+		case err != nil:
 			return rec, fmt.Errorf("first journal file: %w", err)
+		default:
+			j.spares = append(j.spares, f)
 		}
-		j.spares = append(j.spares, f)
 	}
 	return rec, nil
 }

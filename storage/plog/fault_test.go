@@ -499,7 +499,8 @@ func TestCheckpointCopies(t *testing.T) {
 		s.Abort()
 		_ = fs.FlipBit("data/checkpoint.0", 33)
 		_ = fs.FlipBit("data/checkpoint.1", 33)
-		if _, err := Open(context.Background(), o); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "checkpoint.0") {
+		_, err := Open(context.Background(), o)
+		if !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "checkpoint.0") {
 			t.Fatalf("got %v", err)
 		}
 	}

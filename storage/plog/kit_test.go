@@ -174,7 +174,8 @@ func readAll(t testing.TB, l *Log) [][]byte {
 			}
 			h, _ := record.ParseHeader(one)
 			if next >= 0 && h.BaseOffset != next {
-				t.Fatalf("log %s: batch at %d, want %d; segments %+v, end %d", l.id, h.BaseOffset, next, l.Segments(), l.EndOffset())
+				t.Fatalf("log %s: batch at %d, want %d; segments %+v, end %d",
+					l.id, h.BaseOffset, next, l.Segments(), l.EndOffset())
 			}
 			next = h.NextOffset()
 			all, b = append(all, one), rest

@@ -326,7 +326,8 @@ func TestCompactionKeepsBatches(t *testing.T) {
 	put(func() {
 		b.SetProducer(77, 3, 1000)
 		for i := range 10 {
-			b.Append(int64(100+i), fmt.Append(nil, "k", i%2), []byte(value(i, 100)), []record.HeaderKV{{Key: "h", Value: []byte("v")}})
+			headers := []record.HeaderKV{{Key: "h", Value: []byte("v")}}
+			b.Append(int64(100+i), fmt.Append(nil, "k", i%2), []byte(value(i, 100)), headers)
 		}
 	})
 	fence := record.FenceControl("token", 200)

@@ -132,6 +132,9 @@ func TestCompactionCrashes(t *testing.T) {
 		k := newKit(t, cfg)
 		k.o.Metrics = &Metrics{Compacted: func(_, _ int64) { passes.Add(1) }}
 		k.s.opts.CompactionMemory, k.o.CompactionMemory = 700, 700
+		if seed%2 == 1 {
+			k.s.opts.DirectBytes, k.o.DirectBytes = 1, 1
+		}
 		want := map[string]string{}
 		for range 5 {
 			for range 20 + rng.IntN(60) {
@@ -246,6 +249,15 @@ func TestTimes(t *testing.T) {
 	check()
 	k.crash(2, Config{SegmentBytes: 40 << 10})
 	check()
+	// The highest timestamp goes with a trim, though its segment stays.
+	k.add(rec(9999, "", "high"))
+	k.add(rec(7, "", "low"), rec(8, "", "lower"))
+	if err := k.l.Trim(context.Background(), 202); err != nil {
+		t.Fatal(err)
+	}
+	if offset, ts, ok, err := k.l.MaxTimestamp(203); err != nil || !ok || offset != 202 || ts != 8 {
+		t.Fatalf("offset %d, time %d, %v, %v", offset, ts, ok, err)
+	}
 }
 
 func TestEpochs(t *testing.T) {

@@ -1,6 +1,7 @@
 package plog
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -129,6 +130,23 @@ func laterMark(view *segment.Segment, files *segment.Files, from, ts int64) (seg
 // MaxTimestamp finds the highest timestamp among the batches that end at or
 // below limit, and the first record that has it (Kafka's ListOffsets, -3).
 func (l *Log) MaxTimestamp(limit int64) (offset, timestamp int64, ok bool, err error) {
+	highest, err := l.highest(limit)
+	if err != nil || highest == segment.NoTs {
+		return 0, 0, false, l.wrap("find time in", err)
+	}
+	if offset, timestamp, ok, err = l.OffsetForTime(highest, limit); ok || err != nil {
+		return offset, timestamp, ok, err
+	}
+	// The record that has it was trimmed, but its segment is still there.
+	if highest, err = l.highestByRecord(limit); err != nil || highest == segment.NoTs {
+		return 0, 0, false, l.wrap("find time in", err)
+	}
+	return l.OffsetForTime(highest, limit)
+}
+
+// highest is the highest timestamp below limit, by what segments and batches
+// say of themselves.
+func (l *Log) highest(limit int64) (int64, error) {
 	highest := segment.NoTs
 	l.mu.Lock()
 	var partial *segment.Segment
@@ -147,29 +165,56 @@ func (l *Log) MaxTimestamp(limit int64) (offset, timestamp int64, ok bool, err e
 		}
 	}
 	l.mu.Unlock()
-	if partial != nil && !l.holds(partial.Base) {
-		if err := l.prepare(partial, false); err != nil {
-			return 0, 0, false, l.wrap("find time in", err)
+	if partial == nil || l.holds(partial.Base) {
+		return highest, nil
+	}
+	if err := l.prepare(partial, false); err != nil {
+		return highest, err
+	}
+	at, err := partial.Seek(l.s.segFiles, limit)
+	if err != nil {
+		at = segment.Start(partial.Base)
+	}
+	_, err = partial.Walk(l.s.segFiles, at, func(at segment.Mark, h *record.Header, _ []byte) error {
+		highest = max(highest, at.MaxTs)
+		if h.NextOffset() > limit {
+			return errFound
 		}
-		at, err := partial.Seek(l.s.segFiles, limit)
-		if err != nil {
-			at = segment.Start(partial.Base)
-		}
-		_, err = partial.Walk(l.s.segFiles, at, func(at segment.Mark, h *record.Header, _ []byte) error {
-			highest = max(highest, at.MaxTs)
-			if h.NextOffset() > limit {
-				return errFound
-			}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errFound) {
+		return highest, l.corrupted(partial, err)
+	}
+	return highest, nil
+}
+
+// highestByRecord reads the batches.
+func (l *Log) highestByRecord(limit int64) (int64, error) {
+	highest, start := segment.NoTs, l.StartOffset()
+	var r record.Reader
+	err := l.Scan(context.Background(), start, func(b []byte, h record.Header) error {
+		switch {
+		case h.NextOffset() > limit:
+			return errFound
+		case h.BaseOffset >= start:
+			highest = max(highest, h.MaxTimestamp)
 			return nil
-		})
-		if err != nil && !errors.Is(err, errFound) {
-			return 0, 0, false, l.wrap("find time in", l.corrupted(partial, err))
 		}
+		if _, err := r.Reset(b, maxDecompressed); err != nil {
+			return err
+		}
+		var x record.Record
+		for r.Next(&x) {
+			if x.Offset >= start {
+				highest = max(highest, x.Timestamp)
+			}
+		}
+		return r.Err()
+	})
+	if errors.Is(err, errFound) {
+		err = nil
 	}
-	if highest == segment.NoTs {
-		return 0, 0, false, nil
-	}
-	return l.OffsetForTime(highest, limit)
+	return highest, err
 }
 
 // holds tells whether all from offset on is in memory.
