@@ -52,6 +52,23 @@ func (l *ledger) produceFor(ctx context.Context, n *Node, round int, end func())
 	wg.Wait()
 }
 
+// awaitMore returns when n more records have been acknowledged.
+func (l *ledger) awaitMore(t *testing.T, n int) {
+	t.Helper()
+	count := func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.acked)
+	}
+	from := count()
+	for deadline := time.Now().Add(30 * time.Second); count() < from+n; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Errorf("%d records were acknowledged in 30 s", count()-from)
+			return
+		}
+	}
+}
+
 func appendValue(ctx context.Context, b *server.Broker, p int32, value string) (place, error) {
 	pending, err := b.BeginRecord(ctx, "t", p, partition.RecordAppend{
 		Value: []byte(value), Timestamp: -1, Acks: partition.AcksAll, Cond: partition.NoConditions,
@@ -139,12 +156,12 @@ func TestEnds(t *testing.T) {
 			l := ledger{acked: map[place]string{}}
 			for round := range 6 {
 				l.produceFor(t.Context(), n, round, func() {
-					time.Sleep(20 * time.Millisecond) // the load's duration
+					l.awaitMore(t, 40)
 					end(n, round)
 				})
 			}
 			records, faults := l.check(t, n.Broker)
-			if len(faults) > 0 || len(l.acked) < 100 {
+			if len(faults) > 0 {
 				t.Errorf("%d acknowledged, %d in the log: %v", len(l.acked), records, faults)
 			}
 		})
