@@ -391,7 +391,9 @@ func (l *Log) planCut(to int64) (*cut, error) {
 	if c.at.Pos == segment.HeaderBytes {
 		return c, nil
 	}
-	sealed := *c.seg
+	l.mu.Lock()
+	sealed := *c.seg // a checkpoint may note meanwhile what it knows of it
+	l.mu.Unlock()
 	sealed.Sealed = true
 	c.index, err = sealed.Build(l.s.segFiles, l.s.path(l.newName(view.Base, indexExt)), c.at.Pos)
 	return c, err

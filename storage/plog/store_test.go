@@ -25,6 +25,7 @@ func TestAppendReadRestart(t *testing.T) {
 	if err := l.Truncate(context.Background(), 40); err != nil {
 		t.Fatal(err)
 	}
+	f.rewind(40)
 	if err := l.Trim(context.Background(), 10); err != nil {
 		t.Fatal(err)
 	}
