@@ -27,5 +27,7 @@
 // is not of its own epoch. A follower's log is compared with its leader's by
 // epoch only (KIP-101, KIP-279): the leader answers CodeDiverging with the end
 // of the last epoch that both may share, the follower truncates and asks
-// again. The decisions are package partition's; this package moves bytes.
+// again. Until a position was accepted nothing is sent, and a follower takes no
+// batches that it has not asked for: a batch behind the place where two logs
+// part would hide for good that they do. The decisions are package partition's; this package moves bytes.
 package replication
