@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -131,8 +132,13 @@ func BenchmarkAppend(b *testing.B) {
 func benchClients(b *testing.B, clients, logs, _ int) {
 	var cycles int64
 	var syncing time.Duration
+	var took []time.Duration
 	s := benchStore(b, func(o *Options) {
-		o.Metrics = &Metrics{Cycle: func(c *Cycle) { cycles++; syncing += c.End.Sub(c.SyncStart) }}
+		o.Metrics = &Metrics{Cycle: func(c *Cycle) {
+			cycles++
+			took = append(took, c.End.Sub(c.SyncStart))
+			syncing += took[len(took)-1]
+		}}
 	})
 	packers := make([]*packer, logs)
 	for i := range packers {
@@ -157,6 +163,9 @@ func benchClients(b *testing.B, clients, logs, _ int) {
 	b.ReportMetric(float64(b.N)/float64(cycles), "records/cycle")
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(cycles), "us/cycle")
 	b.ReportMetric(float64(syncing.Microseconds())/float64(cycles), "us-sync/cycle")
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "us-sync-p99")
+	b.ReportMetric(float64(took[len(took)*999/1000].Microseconds()), "us-sync-p99.9")
 }
 
 // BenchmarkLarge is W2's core: batches of 100 KB, some of them staged per
