@@ -8,9 +8,10 @@
 // connection itself. It sends Fetch messages with the positions that changed:
 // where its log ends in memory (Offset) and on disk (Flushed). The leader
 // keeps the last position of each partition. Whenever there are batches from
-// that offset on, staged ones included, it sends them, once per position; the
-// follower appends them in memory and sends its next position at once, before
-// its own disk has synced: leader's disk, network and follower's disk overlap.
+// that offset on, staged ones included, it sends them, once per position that
+// asks for them (others tell progress only); the follower appends them in
+// memory and sends its next position at once, before its own disk has synced:
+// leader's disk, network and follower's disk overlap.
 // When the disk has synced, another position tells the new Flushed, which is
 // what the leader's high watermark counts. A watermark that moved is sent with
 // the next batches, or alone when there are none.

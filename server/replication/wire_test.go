@@ -12,7 +12,10 @@ import (
 
 func exampleFetch() *Fetch {
 	return &Fetch{BrokerEpoch: 77, Positions: []Position{
-		{ID: plog.ID{Topic: [16]byte{1}, Partition: 3}, LeaderEpoch: 4, Offset: 1 << 40, Flushed: 9, LastEpoch: -1, Wants: true},
+		{
+			ID: plog.ID{Topic: [16]byte{1}, Partition: 3}, LeaderEpoch: 4,
+			Offset: 1 << 40, Flushed: 9, LastEpoch: -1, Wants: true,
+		},
 		{ID: plog.ID{Topic: [16]byte{3}}, LeaderEpoch: 1, Offset: 7, Flushed: 7, LastEpoch: 1},
 		{ID: plog.ID{Topic: [16]byte{2}}, Gone: true},
 	}}
