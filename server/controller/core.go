@@ -134,8 +134,16 @@ func (c *Core) Next(now int64, img *meta.Image) meta.Command {
 		return nil
 	}
 	brokers := img.Brokers()
+	live := 0
 	for i := range brokers {
-		if cmd := c.liveness(now, &brokers[i]); cmd != nil {
+		if brokers[i].Live() {
+			live++
+		}
+	}
+	for i := range brokers {
+		// The last live broker is not fenced: nobody could take over, and what
+		// a slow disk or a busy processor delays is not dead.
+		if cmd := c.liveness(now, &brokers[i], live > 1); cmd != nil {
 			return cmd
 		}
 	}
@@ -153,8 +161,8 @@ func (c *Core) Next(now int64, img *meta.Image) meta.Command {
 // unknown: care waits for the next period.
 func (c *Core) Failed(now int64) { c.cared = now }
 
-// liveness fences or unfences a broker.
-func (c *Core) liveness(now int64, b *meta.Broker) meta.Command {
+// liveness fences, if it may, or unfences a broker.
+func (c *Core) liveness(now int64, b *meta.Broker, mayFence bool) meta.Command {
 	s, ok := c.seen[b.ID]
 	if !ok || s.epoch < b.Epoch {
 		// It registered since: its session begins now.
@@ -165,7 +173,7 @@ func (c *Core) liveness(now int64, b *meta.Broker) meta.Command {
 	epoch, refused := c.refused[b.ID]
 	dead := silent || refused && epoch >= b.Epoch
 	switch {
-	case dead && !b.Fenced:
+	case dead && !b.Fenced && mayFence:
 		return &meta.FenceBroker{ID: b.ID, Epoch: b.Epoch}
 	case !dead && b.Fenced && !b.Registering() && s.epoch == b.Epoch:
 		return &meta.UnfenceBroker{ID: b.ID, Epoch: b.Epoch}

@@ -123,14 +123,27 @@ func TestSilenceFencesAndHeartbeatUnfences(t *testing.T) {
 }
 
 func TestUnhealthyHeartbeatsDontCount(t *testing.T) {
-	w := newWorld(t, 1)
+	w := newWorld(t, 2)
 	w.core.Lead(w.now, w.img)
 	b, _ := w.img.Broker(1)
 	for range 4 {
 		w.now += 500
+		w.heard(2)
 		w.core.Heard(w.now, Heartbeat{Broker: 1, Epoch: b.Epoch})
 	}
 	w.want(w.settle(), "fence 1")
+}
+
+// Fencing the last live broker would only make its partitions unavailable.
+func TestTheLastLiveBrokerIsNotFenced(t *testing.T) {
+	w := newWorld(t, 2)
+	w.core.Lead(w.now, w.img)
+	w.now += 5000
+	w.want(w.settle(), "fence 1")
+	w.now += 5000
+	w.want(w.settle())
+	w.heard(1)
+	w.want(w.settle(), "unfence 1", "fence 2")
 }
 
 func TestRefusedConnectionFencesAtOnce(t *testing.T) {

@@ -61,9 +61,9 @@ func (l *ledger) awaitMore(t *testing.T, n int) {
 		return len(l.acked)
 	}
 	from := count()
-	for deadline := time.Now().Add(30 * time.Second); count() < from+n; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); count() < from+n; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Errorf("%d records were acknowledged in 30 s", count()-from)
+			t.Errorf("%d records were acknowledged in two minutes", count()-from)
 			return
 		}
 	}

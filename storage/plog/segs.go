@@ -266,10 +266,12 @@ func (l *Log) unsyncedSegs() []*segment.Segment {
 func (l *Log) syncSegs() error {
 	l.mu.Lock()
 	list := l.unsyncedSegs()
-	l.mu.Unlock()
 	named := true
 	for _, seg := range list {
 		named = named && seg.Named
+	}
+	l.mu.Unlock()
+	for _, seg := range list {
 		if err := l.s.syncSeg(seg); err != nil {
 			return l.unlessGone(err)
 		}
