@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cluster cluster-stop test race fuzz bench lint gen clients realrun
+.PHONY: help build run cluster cluster-stop test race fuzz soak bench lint gen clients realrun
 .PHONY: chaos chaos-reference test-root check-clean clean
 
 help: ## list the targets
