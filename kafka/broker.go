@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 
+	"github.com/chroniklog/chronik/raft"
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/server/replica"
@@ -12,10 +13,22 @@ import (
 // errors are those that errors.go maps.
 type Broker interface {
 	topicBroker
+	adminBroker
 	Cluster() server.ClusterInfo
 	AllocateProducerID(ctx context.Context) (id int64, epoch int16, err error)
 	// Draining is closed when the node begins to shut down.
 	Draining() <-chan struct{}
+}
+
+// adminBroker is what administrators of partitions and nodes need.
+type adminBroker interface {
+	ElectLeader(ctx context.Context, topic string, p int32) error
+	ElectUnclean(ctx context.Context, topic string, p int32, leader server.NodeID) error
+	Reassign(ctx context.Context, topic string, p int32, replicas []server.NodeID) (server.PartitionInfo, error)
+	CancelReassign(ctx context.Context, topic string, p int32) (server.PartitionInfo, error)
+	LogSizes() []server.LogSize
+	DiskSpace() (total, free int64, err error)
+	Quorum(ctx context.Context) (raft.Quorum, error)
 }
 
 // topicBroker is the part that knows topics.
@@ -43,6 +56,7 @@ type Logs interface {
 	OffsetForTime(topic string, p int32, ts int64) (offset, timestamp int64, ok bool, err error)
 	MaxTimestamp(topic string, p int32) (offset, timestamp int64, ok bool, err error)
 	LeaderEpochEnd(topic string, p, epoch int32) (partition.EpochEnd, error)
+	ActiveProducers(topic string, p int32) ([]partition.ActiveProducer, error)
 	// Subscribe signals ch when a partition changes, until cancel.
 	Subscribe(topic string, p int32, ch chan<- struct{}) (cancel func(), err error)
 	Trim(ctx context.Context, topic string, p int32, before int64) (logStart int64, err error)

@@ -47,8 +47,12 @@ const (
 	codeStaleBrokerEpoch        int16 = 77
 	codeOffsetNotAvailable      int16 = 78
 	codeMemberIDRequired        int16 = 79
+	codePreferredNotAvailable   int16 = 80
 	codeGroupFull               int16 = 81
 	codeFencedInstance          int16 = 82
+	codeEligibleNotAvailable    int16 = 83
+	codeElectionNotNeeded       int16 = 84
+	codeNoReassignment          int16 = 85
 	codeGroupSubscribed         int16 = 86
 	codeInvalidRecord           int16 = 87
 	codeUnknownTopicID          int16 = 100

@@ -210,3 +210,14 @@ func (k *Listener) nodeConfigs() []kmsg.DescribeConfigsResponseResourceConfig {
 	}
 	return list
 }
+
+// setting is the value of one of the node's own settings, empty if it has
+// none.
+func (k *Listener) setting(name string) string {
+	for i := range k.settings {
+		if k.settings[i].Name == name {
+			return k.settings[i].Value
+		}
+	}
+	return ""
+}

@@ -82,6 +82,7 @@ func recordAPIs() []api {
 			note: "A transactional id is refused (INVALID_REQUEST)."},
 		{key: 23, name: "OffsetForLeaderEpoch", min: 2, max: 4, answer: plain((*Listener).offsetForLeaderEpoch)},
 		{key: 21, name: "DeleteRecords", min: 0, max: 2, answer: plain((*Listener).deleteRecords)},
+		{key: 61, name: "DescribeProducers", min: 0, max: 0, answer: plain((*Listener).describeProducers)},
 	}
 }
 
@@ -101,6 +102,15 @@ func adminAPIs() []api {
 			note: "The node places the new replicas: an assignment is refused. So is growing a compacted topic."},
 		{key: 44, name: "IncrementalAlterConfigs", min: 0, max: 1, answer: plain((*Listener).incrementalAlterConfigs),
 			note: "Topics; a node's settings are its flags."},
+		{key: 35, name: "DescribeLogDirs", min: 1, max: 4, answer: plain((*Listener).describeLogDirs),
+			note: "One directory per node; partitions that were never written to have no log."},
+		{key: 43, name: "ElectLeaders", min: 0, max: 2, answer: plain((*Listener).electLeaders),
+			note: "An unclean election takes the first live replica, and only where there is no leader."},
+		{key: 45, name: "AlterPartitionReassignments", min: 0, max: 1, answer: plain((*Listener).reassign)},
+		{key: 46, name: "ListPartitionReassignments", min: 0, max: 0, answer: plain((*Listener).listReassignments),
+			note: "Adding are the replicas that are wanted and not yet in sync."},
+		{key: 55, name: "DescribeQuorum", min: 0, max: 2, answer: plain((*Listener).describeQuorum),
+			note: "Of __cluster_metadata, partition 0; offsets are indexes of the metadata log."},
 		{key: 60, name: "DescribeCluster", min: 0, max: 2, answer: plain((*Listener).describeCluster)},
 		{key: 75, name: "DescribeTopicPartitions", min: 0, max: 0, answer: plain((*Listener).describeTopicPartitions)},
 	}

@@ -16,6 +16,7 @@ const (
 	methodHello   = 'h' // JSON greeting → JSON greeted
 	methodPropose = 'p' // encoded command → outcome, meta.Result
 	methodAdmin   = 'a' // JSON adminRequest → outcome
+	methodQuorum  = 'q' // nothing → outcome, JSON Quorum
 )
 
 // The first byte of the answer to a proposal or an administrative request.
@@ -102,6 +103,13 @@ func (n *Node) Answer(ctx context.Context, request []byte) ([]byte, error) {
 		ctx, cancel := context.WithTimeout(ctx, adminStep)
 		defer cancel()
 		return answerOf(nil, n.administer(ctx, a)), nil
+	case methodQuorum:
+		q, err := n.quorum()
+		if err != nil {
+			return answerOf(nil, err), nil
+		}
+		b, err := json.Marshal(q)
+		return answerOf(b, err), nil
 	}
 	return nil, fmt.Errorf("unknown method %q; upgrade this node", request[0])
 }

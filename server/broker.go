@@ -59,6 +59,8 @@ type Metadata interface {
 	// View reads the image under its read lock.
 	View(func(*meta.Image))
 	Status() raft.Status
+	// Quorum asks the controller how far the members have come.
+	Quorum(ctx context.Context) (raft.Quorum, error)
 	// Ready is closed once a leader is known and the image has caught up.
 	Ready() <-chan struct{}
 	Members

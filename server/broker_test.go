@@ -66,6 +66,13 @@ func (m *soleMeta) Status() raft.Status {
 	return raft.Status{Term: 1, Commit: m.index, Applied: m.index, LastIndex: m.index, Leader: 1, Voters: m.voters}
 }
 
+func (m *soleMeta) Quorum(context.Context) (raft.Quorum, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	self := raft.QuorumMember{Node: 1, Voter: true, Match: m.index, Active: true}
+	return raft.Quorum{Controller: 1, Term: 1, Commit: m.index, Members: []raft.QuorumMember{self}}, m.refuse
+}
+
 func (m *soleMeta) RemoveNode(_ context.Context, node NodeID) error {
 	m.removed = append(m.removed, node)
 	return m.refuse

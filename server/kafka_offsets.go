@@ -73,3 +73,16 @@ func (e *TimestampError) Is(target error) bool { return target == partition.ErrI
 func timestampError(format string, args ...any) error {
 	return &TimestampError{reason: fmt.Sprintf(format, args...)}
 }
+
+// ActiveProducers are the idempotent producers that a partition remembers.
+func (l *LedLogs) ActiveProducers(topic string, p int32) ([]partition.ActiveProducer, error) {
+	e, rep, err := l.b.open(topic, p)
+	if err != nil {
+		return nil, err
+	}
+	list, err := rep.ActiveProducers()
+	if err != nil {
+		return nil, l.b.explain(e, p, fmt.Errorf("producers of %s/%d: %w", topic, p, err))
+	}
+	return list, nil
+}

@@ -28,6 +28,6 @@ func (p *part) info() PartitionInfo {
 	s := p.state.Load()
 	return PartitionInfo{
 		Partition: p.number, Leader: s.Leader, LeaderEpoch: s.LeaderEpoch, PartitionEpoch: s.PartitionEpoch,
-		Replicas: s.Replicas, ISR: s.ISR,
+		Replicas: s.Replicas, ISR: s.ISR, Target: s.Target,
 	}
 }

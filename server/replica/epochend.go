@@ -25,3 +25,14 @@ func (r *Replica) LeaderEpochEnd(epoch int32) (partition.EpochEnd, error) {
 	}
 	return r.epochEnd(epoch), nil
 }
+
+// ActiveProducers are the idempotent producers that the partition remembers.
+// The error is partition.ErrNotLeader where another node leads.
+func (r *Replica) ActiveProducers() ([]partition.ActiveProducer, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.st.Leading(r.st.LeaderEpoch()); err != nil {
+		return nil, err
+	}
+	return r.st.ActiveProducers(r.nowMs()), nil
+}

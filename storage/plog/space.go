@@ -47,6 +47,13 @@ func (s *Store) Free() (free, reserve int64) {
 	return free, reserve
 }
 
+// Volume is the size of the volume that the directory is on, and how much of
+// it is free, in bytes.
+func (s *Store) Volume() (total, free int64, err error) {
+	free, total, err = s.opts.FS.Free(s.opts.Dir)
+	return total, free, err
+}
+
 func (s *Store) free() (free, reserve int64, err error) {
 	free, total, err := s.opts.FS.Free(s.opts.Dir)
 	if err != nil {
