@@ -86,10 +86,12 @@ type place struct {
 	// position. Nothing is sent to one that was refused: batches from there on
 	// would hide that it diverges.
 	accepted bool
-	wants    bool // it asked for batches and was not sent any yet
-	refuse   *Data
-	sentHW   int64
-	gone     bool
+	// wants: it asked, and was sent neither batches nor a refusal yet. Until
+	// then it does not ask again, so a later position may take back neither.
+	wants  bool
+	refuse *Data
+	sentHW int64
+	gone   bool
 }
 
 // receive takes positions until the connection ends.
@@ -124,8 +126,7 @@ func (s *session) take(brokerEpoch uint64, p *Position) error {
 	refuse := s.judge(pl.led, brokerEpoch, p) // only this goroutine writes led
 	s.mu.Lock()
 	pl.Position, pl.refuse, pl.accepted = *p, refuse, refuse == nil
-	// Progress does not ask again for what is on its way.
-	pl.wants = pl.accepted && (p.Wants || pl.wants)
+	pl.wants = p.Wants || pl.wants
 	s.mu.Unlock()
 	s.enqueue(pl)
 	return nil
@@ -286,6 +287,9 @@ func (s *session) answer(msg []byte, pl *place) ([]byte, error) {
 	pl.queued = false
 	p, wants, refuse, sentHW := pl.Position, pl.wants, pl.refuse, pl.sentHW
 	pl.refuse = nil
+	if refuse != nil {
+		pl.wants = false
+	}
 	led, gone, accepted := pl.led, pl.gone, pl.accepted
 	s.mu.Unlock()
 	switch {

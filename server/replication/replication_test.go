@@ -243,3 +243,30 @@ func TestNothingIsSentPastADivergence(t *testing.T) {
 	ask(Position{ID: partitionID(0), LeaderEpoch: 6, Offset: 1, Flushed: 1, LastEpoch: 5, Wants: true})
 	receive(func(d *Data) bool { return d.ID == partitionID(0) && string(d.Batches) == "XY" })
 }
+
+// A follower that has asked does not ask again before it is answered. A refusal
+// that a later position overtakes must not take its wish along: nobody would
+// ever send or ask again.
+func TestWishOutlivesRefusal(t *testing.T) {
+	leader := newTape(1)
+	leader.leads, leader.epoch = true, 9
+	leader.append(9, "a")
+	s := &session{leaders: tapes{partitionID(0): leader}, places: map[plog.ID]*place{}, wake: make(chan struct{}, 1)}
+	defer s.forget()
+	for _, p := range []Position{
+		{ID: partitionID(0), LeaderEpoch: 7, LastEpoch: -1, Wants: true}, // refused, and not told yet
+		{ID: partitionID(0), LeaderEpoch: 9, LastEpoch: -1},              // metadata has reached it
+	} {
+		if err := s.take(1, &p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	msg, err := s.answer(nil, s.places[partitionID(0)])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d Data
+	if _, err := DecodeData(msg, &d); err != nil || d.Code != CodeOK || string(d.Batches) != "a" {
+		t.Fatalf("answered %+v, %v", d, err)
+	}
+}
