@@ -25,7 +25,7 @@ type topicAdmin interface {
 	EnsureTopic(context.Context, server.TopicSpec) (t server.Topic, created bool, err error)
 	DeleteTopic(ctx context.Context, name string) error
 	AlterConfigs(ctx context.Context, name string, configs map[string]*string) (server.Topic, error)
-	AddPartitions(ctx context.Context, name string, total int32, force bool) (server.Topic, error)
+	AddPartitions(ctx context.Context, name string, g server.Growth) (server.Topic, error)
 	Topic(name string) (server.Topic, error)
 	TopicByID(server.TopicID) (server.Topic, error)
 	Topics(prefix, after string, limit int) (list []server.Topic, more bool)

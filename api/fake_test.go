@@ -115,17 +115,17 @@ func (b *fakeBroker) AlterConfigs(_ context.Context, name string, configs map[st
 	return t, nil
 }
 
-func (b *fakeBroker) AddPartitions(_ context.Context, name string, total int32, _ bool) (server.Topic, error) {
+func (b *fakeBroker) AddPartitions(_ context.Context, name string, g server.Growth) (server.Topic, error) {
 	t, err := b.Topic(name)
 	if err != nil {
 		return t, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if total <= t.Partitions {
+	if g.Total <= t.Partitions {
 		return t, fmt.Errorf("topic %s has %d: %w", name, t.Partitions, server.ErrInvalidPartitions)
 	}
-	t.Partitions = total
+	t.Partitions = g.Total
 	b.topics[name] = t
 	return t, nil
 }

@@ -29,7 +29,7 @@ func (s *Server) AddPartitions(
 	if req.Body.Count < 1 {
 		return nil, badField("count", "want the total number of partitions, 1 or more, have %d", req.Body.Count)
 	}
-	t, err := s.broker.AddPartitions(ctx, req.Topic, req.Body.Count, deref(req.Body.Force))
+	t, err := s.broker.AddPartitions(ctx, req.Topic, server.Growth{Total: req.Body.Count, Force: deref(req.Body.Force)})
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ type topicBroker interface {
 	CreateTopic(ctx context.Context, spec server.TopicSpec) (server.Topic, error)
 	DeleteTopic(ctx context.Context, name string) error
 	AlterConfigs(ctx context.Context, name string, configs map[string]*string) (server.Topic, error)
-	AddPartitions(ctx context.Context, name string, total int32, force bool) (server.Topic, error)
+	AddPartitions(ctx context.Context, name string, g server.Growth) (server.Topic, error)
 	Topic(name string) (server.Topic, error)
 	TopicByID(id server.TopicID) (server.Topic, error)
 	Topics(prefix, after string, limit int) (list []server.Topic, more bool)

@@ -158,6 +158,35 @@ func (c *cluster) logHolders() (nodes []int32) {
 	return nodes
 }
 
+// New partitions go where the request says.
+func TestCreatePartitionsPlaced(t *testing.T) {
+	c := startCluster(t)
+	c.create(1, 2)
+	place := func(replicas ...[]int32) int16 {
+		req, topic := kmsg.NewPtrCreatePartitionsRequest(), kmsg.NewCreatePartitionsRequestTopic()
+		topic.Topic, topic.Count, req.TimeoutMillis = "t", 2, 20_000
+		for _, r := range replicas {
+			a := kmsg.NewCreatePartitionsRequestTopicAssignment()
+			a.Replicas = r
+			topic.Assignment = append(topic.Assignment, a)
+		}
+		req.Topics = append(req.Topics, topic)
+		resp, err := req.RequestWith(c.ctx, c.cl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.Topics[0].ErrorCode
+	}
+	for _, refused := range [][][]int32{{{3, 9}}, {{3, 3}}, {{3}}, {{3, 1}, {1, 3}}, {{}}} {
+		wantCode(t, place(refused...), kerr.InvalidReplicaAssignment)
+	}
+	wantCode(t, place([]int32{3, 1}), nil)
+	list, err := c.adm.ListTopics(c.ctx, "t")
+	if err != nil || !slices.Equal(list["t"].Partitions[1].Replicas, []int32{3, 1}) {
+		t.Errorf("%+v %v", list, err)
+	}
+}
+
 func TestDescribeProducers(t *testing.T) {
 	c := startCluster(t)
 	c.create(2, 3)

@@ -17,7 +17,7 @@ var (
 	errAssignment = errors.New("the assignment is not one partition after the other, from 0 on, each with replicas")
 	errBoth       = errors.New("give either an assignment or counts")
 	errNullConfig = errors.New("a config's value is null")
-	errPlacement  = errors.New("the node places new replicas; send no assignment")
+	errPlacement  = errors.New("the assignment does not fit")
 )
 
 // requestCode is codeOf with the errors of the request itself.
@@ -191,9 +191,14 @@ func (k *Listener) addPartitions(ctx context.Context, want *kmsg.CreatePartition
 	if err != nil {
 		return err
 	}
+	var assignment [][]server.NodeID
+	for i := range want.Assignment {
+		assignment = append(assignment, want.Assignment[i].Replicas)
+	}
 	switch {
-	case len(want.Assignment) > 0:
-		return errPlacement
+	case want.Assignment != nil && len(assignment) != int(want.Count-t.Partitions) && want.Count > t.Partitions:
+		return fmt.Errorf("%w: it places %d partitions where %d are new",
+			errPlacement, len(assignment), want.Count-t.Partitions)
 	case want.Count == t.Partitions:
 		return fmt.Errorf("%w: the topic has %d already", server.ErrInvalidPartitions, t.Partitions)
 	case want.Count < t.Partitions:
@@ -204,6 +209,9 @@ func (k *Listener) addPartitions(ctx context.Context, want *kmsg.CreatePartition
 	case validateOnly:
 		return nil
 	}
-	_, err = k.broker.AddPartitions(ctx, want.Topic, want.Count, false)
+	_, err = k.broker.AddPartitions(ctx, want.Topic, server.Growth{Total: want.Count, Assignment: assignment})
+	if assignment != nil && errors.Is(err, server.ErrInvalidReplication) {
+		err = fmt.Errorf("%w: %w", errPlacement, err)
+	}
 	return err
 }

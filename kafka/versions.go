@@ -99,7 +99,7 @@ func adminAPIs() []api {
 		{key: 33, name: "AlterConfigs", min: 0, max: 2, answer: plain((*Listener).alterConfigs),
 			note: "Topics; a node's settings are its flags."},
 		{key: 37, name: "CreatePartitions", min: 0, max: 3, answer: plain((*Listener).createPartitions),
-			note: "The node places the new replicas: an assignment is refused. So is growing a compacted topic."},
+			note: "Growing a compacted topic is refused; the HTTP API can be told to."},
 		{key: 44, name: "IncrementalAlterConfigs", min: 0, max: 1, answer: plain((*Listener).incrementalAlterConfigs),
 			note: "Topics; a node's settings are its flags."},
 		{key: 35, name: "DescribeLogDirs", min: 1, max: 4, answer: plain((*Listener).describeLogDirs),

@@ -203,10 +203,10 @@ func TestTopicLife(t *testing.T) {
 			t.Errorf("alter %s: %v", name, err)
 		}
 	}
-	if topic, err = b.AddPartitions(t.Context(), "t", 4, false); err != nil || topic.Partitions != 4 {
+	if topic, err = b.AddPartitions(t.Context(), "t", Growth{Total: 4}); err != nil || topic.Partitions != 4 {
 		t.Errorf("grown: %+v %v", topic, err)
 	}
-	if _, err := b.AddPartitions(t.Context(), "t", 3, false); !errors.Is(err, ErrInvalidPartitions) {
+	if _, err := b.AddPartitions(t.Context(), "t", Growth{Total: 3}); !errors.Is(err, ErrInvalidPartitions) {
 		t.Errorf("shrunk: %v", err)
 	}
 	parts, err := b.Partitions(t.Context(), "t")
@@ -228,10 +228,10 @@ func TestTopicLife(t *testing.T) {
 func TestGrowCompacted(t *testing.T) {
 	b := newBroker(t, nil)
 	mustCreate(t, b, TopicSpec{Name: "c", Configs: map[string]string{"cleanup.policy": "compact"}})
-	if _, err := b.AddPartitions(t.Context(), "c", 2, false); !errors.Is(err, ErrInvalidPartitions) {
+	if _, err := b.AddPartitions(t.Context(), "c", Growth{Total: 2}); !errors.Is(err, ErrInvalidPartitions) {
 		t.Errorf("not forced: %v", err)
 	}
-	if topic, err := b.AddPartitions(t.Context(), "c", 2, true); err != nil || topic.Partitions != 2 {
+	if topic, err := b.AddPartitions(t.Context(), "c", Growth{Total: 2, Force: true}); err != nil || topic.Partitions != 2 {
 		t.Errorf("forced: %+v %v", topic, err)
 	}
 }
@@ -332,7 +332,7 @@ func TestIdempotencyKeyKeepsItsHome(t *testing.T) {
 		first[key], _ = send(key)
 	}
 	var err error
-	if topic, err = b.AddPartitions(t.Context(), "t", 16, false); err != nil {
+	if topic, err = b.AddPartitions(t.Context(), "t", Growth{Total: 16}); err != nil {
 		t.Fatal(err)
 	}
 	for key, p := range first {

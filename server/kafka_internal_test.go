@@ -29,7 +29,7 @@ func TestInternalTopic(t *testing.T) {
 	if !errors.Is(err, server.ErrReservedTopic) {
 		t.Errorf("a client's record: %v", err)
 	}
-	if _, err = b.AddPartitions(ctx, "__own", 9, true); !errors.Is(err, server.ErrReservedTopic) {
+	if _, err = b.AddPartitions(ctx, "__own", server.Growth{Total: 9, Force: true}); !errors.Is(err, server.ErrReservedTopic) {
 		t.Errorf("more partitions: %v", err)
 	}
 	if err := b.DeleteTopic(ctx, "__own"); !errors.Is(err, server.ErrReservedTopic) {

@@ -153,6 +153,23 @@ func (b *Broker) place(n int32, rf int) (assignment [][]NodeID, err error) {
 	return assignment, err
 }
 
+// placeMore chooses, or judges, the replicas of the partitions that a topic is
+// to grow by.
+func (b *Broker) placeMore(t Topic, g Growth) ([][]NodeID, error) {
+	more := g.Total - t.Partitions
+	switch {
+	case g.Assignment == nil:
+		return b.place(more, int(t.ReplicationFactor))
+	case len(g.Assignment) != int(more):
+		return nil, fmt.Errorf("%w: %d new partitions, but the assignment has %d",
+			ErrInvalidPartitions, more, len(g.Assignment))
+	case len(g.Assignment[0]) != int(t.ReplicationFactor):
+		return nil, fmt.Errorf("%w: the assignment has %d replicas where the topic's other partitions have %d",
+			ErrInvalidReplication, len(g.Assignment[0]), t.ReplicationFactor)
+	}
+	return g.Assignment, checkAssignment(g.Assignment, b.registered())
+}
+
 // checkPartitions judges growing a topic from one number of partitions to
 // another.
 func (b *Broker) checkPartitions(from, to int32) error {
@@ -254,10 +271,10 @@ func (b *Broker) AlterConfigs(ctx context.Context, name string, configs map[stri
 	return b.TopicByID(e.topic.ID)
 }
 
-// AddPartitions raises a topic's partition count to total. On a compacted
-// topic that moves keys to other partitions, away from their last values: it
-// is refused unless forced.
-func (b *Broker) AddPartitions(ctx context.Context, name string, total int32, force bool) (Topic, error) {
+// AddPartitions raises a topic's partition count. On a compacted topic that
+// moves keys to other partitions, away from their last values: it is refused
+// unless forced.
+func (b *Broker) AddPartitions(ctx context.Context, name string, g Growth) (Topic, error) {
 	e, err := b.dir.topic(name)
 	if err != nil {
 		return Topic{}, err
@@ -266,20 +283,20 @@ func (b *Broker) AddPartitions(ctx context.Context, name string, total int32, fo
 	if e.topic.Internal { // where its keys live would change
 		return Topic{}, fmt.Errorf("%s: %w", op, ErrReservedTopic)
 	}
-	if err := b.checkPartitions(e.topic.Partitions, total); err != nil {
+	if err := b.checkPartitions(e.topic.Partitions, g.Total); err != nil {
 		return Topic{}, fmt.Errorf("%s: %w", op, err)
 	}
-	if total == e.topic.Partitions {
+	if g.Total == e.topic.Partitions {
 		return e.topic, nil
 	}
-	if e.values.Compact && !force {
+	if e.values.Compact && !g.Force {
 		return Topic{}, fmt.Errorf("%s: %w: the topic is compacted, and its keys would move away from their last values; "+
 			"force it if that is meant", op, ErrInvalidPartitions)
 	}
 	if err := b.roomForMetadata(); err != nil {
 		return Topic{}, fmt.Errorf("%s: %w", op, err)
 	}
-	assignments, err := b.place(total-e.topic.Partitions, int(e.topic.ReplicationFactor))
+	assignments, err := b.placeMore(e.topic, g)
 	if err != nil {
 		return Topic{}, fmt.Errorf("%s: %w", op, err)
 	}

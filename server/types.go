@@ -24,6 +24,16 @@ type TopicSpec struct {
 	ValidateOnly      bool
 }
 
+// Growth asks for more partitions of a topic.
+type Growth struct {
+	Total int32 // of partitions, afterwards
+	// Force lets the keys of a compacted topic move away from their last values.
+	Force bool
+	// Assignment places the new partitions: explicit replicas for each, as many
+	// as the topic's others have. Nil leaves that to the broker.
+	Assignment [][]NodeID
+}
+
 // ConfigEntry is one topic config as described to a client.
 type ConfigEntry struct {
 	Name      string
