@@ -6,11 +6,11 @@ FUZZTIME ?= 10s
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cluster cluster-stop test race fuzz soak bench lint gen clients realrun
+.PHONY: help build run cluster cluster-stop test race fuzz soak bench bench-cluster lint gen clients realrun
 .PHONY: chaos chaos-reference test-root check-clean clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## one static binary, bin/chronik
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/chronik ./server/chronik
@@ -40,6 +40,9 @@ soak: ## crashes of the storage engine at random moments, for FUZZTIME (10s)
 
 bench: build ## compare with the machine's limits and with NATS (BENCH_SHORT=1 for two minutes)
 	cd server/bench && go run . -chronik ../../bin/chronik
+
+bench-cluster: build ## three nodes against one and against NATS R3 (BENCH_SHORT=1 for under three minutes)
+	cd server/bench && go run . -cluster -chronik ../../bin/chronik
 
 lint: ## gofmt, vet, staticcheck; server/tidy keeps the rest in "make test"
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt -w: $$out"; exit 1; }

@@ -41,6 +41,7 @@ type bench struct {
 	length  time.Duration // of one measurement
 	warmup  time.Duration
 	servers []*process // running, to be killed at the end
+	goals   []goal
 	series  map[string][]float64
 	foreign []float64 // per round, share of all CPUs
 }
@@ -48,7 +49,7 @@ type bench struct {
 func newBench(chronik, nats string) (*bench, error) {
 	b := &bench{
 		short: os.Getenv("BENCH_SHORT") != "", rounds: 5, length: 5 * time.Second, warmup: time.Second,
-		series: make(map[string][]float64),
+		goals: goals(), series: make(map[string][]float64),
 	}
 	if b.short {
 		b.rounds, b.length, b.warmup = 2, 1500*time.Millisecond, 300*time.Millisecond
@@ -112,19 +113,28 @@ func (b *bench) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for round := range b.rounds {
-		b.say("round %d of %d, %.0f s so far", round+1, b.rounds, time.Since(began).Seconds())
-		busy, own, from := busyCPU(), b.ownCPU(), time.Now()
-		if err := b.round(ctx, s); err != nil {
-			return err
-		}
-		all := time.Since(from).Seconds() * float64(runtime.NumCPU())
-		b.foreign = append(b.foreign, max(0, (busyCPU()-busy)-(b.ownCPU()-own))/all)
+	if err := b.inRounds(began, func() error { return b.round(ctx, s) }); err != nil {
+		return err
 	}
 	if err := b.once(ctx, s); err != nil {
 		return err
 	}
 	b.print(os.Stdout, time.Since(began))
+	return nil
+}
+
+// inRounds calls round as often as there are rounds, and notes what CPU others
+// took meanwhile.
+func (b *bench) inRounds(began time.Time, round func() error) error {
+	for i := range b.rounds {
+		b.say("round %d of %d, %.0f s so far", i+1, b.rounds, time.Since(began).Seconds())
+		busy, own, from := busyCPU(), b.ownCPU(), time.Now()
+		if err := round(); err != nil {
+			return err
+		}
+		all := time.Since(from).Seconds() * float64(runtime.NumCPU())
+		b.foreign = append(b.foreign, max(0, (busyCPU()-busy)-(b.ownCPU()-own))/all)
+	}
 	return nil
 }
 
@@ -176,16 +186,21 @@ func (b *bench) startServers(ctx context.Context) (servers, error) {
 		return s, err
 	}
 	b.add("W7 partitions/s", manyParts/time.Since(from).Seconds())
+	return s, b.writeBodies()
+}
+
+// writeBodies writes what the generator sends.
+func (b *bench) writeBodies() error {
 	for name, body := range map[string][]byte{
 		"one":   make([]byte, smallValue),
 		"small": recordBatch(batchRecords, make([]byte, smallValue)),
 		"large": recordBatch(batchRecords, make([]byte, largeValue)),
 	} {
 		if err := os.WriteFile(b.file(name), body, 0o600); err != nil {
-			return s, err
+			return err
 		}
 	}
-	return s, nil
+	return nil
 }
 
 func (b *bench) file(name string) string { return filepath.Join(b.dir, name) }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -81,7 +83,7 @@ func TestRecordBatch(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	b := &bench{rounds: 3, series: map[string][]float64{
+	b := &bench{rounds: 3, goals: goals(), series: map[string][]float64{
 		"W1 chronik /s": {50_000, 30_000, 40_000}, "W1 noop /s": {80_000, 60_000, 50_000},
 		"W8 bytes/partition": {12_000},
 	}}
@@ -95,5 +97,25 @@ func TestTable(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
+	}
+}
+
+func TestClusterStates(t *testing.T) {
+	var asked int
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		isr := "[1,2]"
+		if asked > 2 {
+			isr = "[1,2,3]"
+		}
+		fmt.Fprintf(w, `{"partitions":[{"leader":3,"isr":%s}]}`, isr)
+	}))
+	defer server.Close()
+	trio := &trio{nodes: []*process{{address: server.Listener.Addr().String()}}}
+	if err := trio.waitInSync(t.Context(), 0, "t", clusterSize); err != nil || asked != 3 {
+		t.Errorf("in sync after %d questions: %v", asked, err)
+	}
+	if leader, other, err := trio.leader(t.Context(), "t"); leader != 2 || other != 0 || err != nil {
+		t.Errorf("led by %d, not by %d: %v", leader, other, err)
 	}
 }

@@ -1,8 +1,10 @@
 // Command bench measures a node against what the machine could do at best and
 // against NATS JetStream, and prints one Markdown table of ratios.
 //
-//	make bench                 about fifteen minutes
-//	BENCH_SHORT=1 make bench   about two
+//	make bench                         about fifteen minutes
+//	BENCH_SHORT=1 make bench           about two
+//	make bench-cluster                 three nodes: about twelve minutes
+//	BENCH_SHORT=1 make bench-cluster   about two and a half
 //
 // Absolute figures of a shared machine say little, so every workload is run
 // beside its limits (a handler that does nothing, the disk's own append and
@@ -50,6 +52,7 @@ func run(ctx context.Context, args []string) error {
 	nats := flags.String("nats", "../../bin/nats-server", "nats-server's binary; built when it is missing")
 	only := flags.String("only", "", "comma-separated workloads, such as W1,W4; empty is all")
 	keep := flags.Bool("keep", false, "keep the temporary directory")
+	three := flags.Bool("cluster", false, "measure three nodes instead of one")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -59,5 +62,8 @@ func run(ctx context.Context, args []string) error {
 	}
 	b.only, b.keep = *only, *keep
 	defer b.close()
+	if *three {
+		return b.runCluster(ctx)
+	}
 	return b.run(ctx)
 }

@@ -24,6 +24,7 @@ type natsPlan struct {
 	size     int
 	rate     float64
 	count    int // of streams to create, or records to consume
+	replicas int // of the stream; 0 is 1
 	warmup   time.Duration
 	duration time.Duration
 }
@@ -31,6 +32,7 @@ type natsPlan struct {
 func (p natsPlan) args() []string {
 	return []string{"nats", "-url", p.url, "-action", p.action, "-clients", fmt.Sprint(p.clients),
 		"-size", fmt.Sprint(p.size), "-rate", fmt.Sprint(p.rate), "-count", fmt.Sprint(p.count),
+		"-replicas", fmt.Sprint(p.replicas),
 		"-warmup", p.warmup.String(), "-duration", p.duration.String()}
 }
 
@@ -43,6 +45,7 @@ func natsMain(ctx context.Context, args []string) error {
 	flags.IntVar(&p.size, "size", 100, "")
 	flags.Float64Var(&p.rate, "rate", 0, "")
 	flags.IntVar(&p.count, "count", 0, "")
+	flags.IntVar(&p.replicas, "replicas", 0, "")
 	flags.DurationVar(&p.warmup, "warmup", 0, "")
 	flags.DurationVar(&p.duration, "duration", time.Second, "")
 	if err := flags.Parse(args); err != nil {
@@ -72,8 +75,7 @@ func (p natsPlan) run(ctx context.Context, clients []jetstream.JetStream) (loadR
 	if p.action == "streams" {
 		return p.createStreams(ctx, clients)
 	}
-	stream := jetstream.StreamConfig{Name: "bench", Subjects: []string{"bench.>"}, Storage: jetstream.FileStorage}
-	if _, err := clients[0].CreateOrUpdateStream(ctx, stream); err != nil {
+	if _, err := clients[0].CreateOrUpdateStream(ctx, natsStream(p.replicas)); err != nil {
 		return loadResult{}, err
 	}
 	switch p.action {
@@ -83,6 +85,13 @@ func (p natsPlan) run(ctx context.Context, clients []jetstream.JetStream) (loadR
 		return p.consume(ctx, clients[0])
 	default:
 		return loadResult{}, fmt.Errorf("unknown action %q", p.action)
+	}
+}
+
+// natsStream is what is published to.
+func natsStream(replicas int) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name: "bench", Subjects: []string{"bench.>"}, Storage: jetstream.FileStorage, Replicas: max(replicas, 1),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -22,16 +23,30 @@ type process struct {
 	log     *os.File
 	address string
 	ended   chan struct{}
+	mates   []*process // of a cluster, itself included: they share the work
 }
 
 // freeAddress is a loopback address whose port was free a moment ago.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+func freeAddress() (string, error) { return freeOn("127.0.0.1") }
+
+func freeOn(host string) (string, error) {
+	l, err := net.Listen("tcp4", host+":0")
 	if err != nil {
 		return "", err
 	}
 	defer l.Close()
 	return l.Addr().String(), nil
+}
+
+// loopback is an address of this machine that nobody else uses, so that a
+// server that is started again finds its port free; where there is none, the
+// usual one.
+func loopback() string {
+	host := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
+	if _, err := freeOn(host); err != nil {
+		return "127.0.0.1"
+	}
+	return host
 }
 
 // start runs a server; it is killed when this process dies.
@@ -56,6 +71,18 @@ func start(dir, name, address, binary string, args ...string) (*process, error) 
 }
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
+
+// cpu is the CPU seconds of the server, or of all of its cluster.
+func (p *process) cpu() float64 {
+	if p.mates == nil {
+		return processCPU(p.pid())
+	}
+	total := 0.0
+	for _, m := range p.mates {
+		total += processCPU(m.pid())
+	}
+	return total
+}
 
 // signal sends sig and waits for the end.
 func (p *process) signal(sig os.Signal) {

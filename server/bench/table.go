@@ -67,7 +67,7 @@ func (b *bench) print(w io.Writer, took time.Duration) {
 		mode, b.rounds, b.length, took.Seconds())
 	fmt.Fprintf(w, "CPU that others used during the rounds: %s.\n\n", percent(b.foreign))
 	fmt.Fprintln(w, "| # | workload | Chronik | ratio | goal | |\n|-|-|-|-|-|-|")
-	for _, g := range goals() {
+	for _, g := range b.goals {
 		b.row(w, g)
 	}
 	fmt.Fprintf(w, "\nLimits and peers\n\n| metric | median | least to most |\n|-|-|-|\n")

@@ -48,14 +48,14 @@ func (b *bench) disk(context.Context, servers) error {
 func (b *bench) load(ctx context.Context, metric string, p *process, plan loadPlan) error {
 	plan.Address, plan.Warmup, plan.Duration = p.address, b.warmup, b.length
 	var r loadResult
-	cpu := processCPU(p.pid())
+	cpu := p.cpu()
 	if err := child(ctx, &r, plan.args()...); err != nil {
 		return fmt.Errorf("%s: %w: %s", metric, err, tail(p.log.Name()))
 	}
 	if r.Errors > 0 || r.Requests == 0 {
 		return fmt.Errorf("%s: %d of %d requests failed: %s", metric, r.Errors, r.Errors+r.Requests, r.First)
 	}
-	b.note(metric, r, processCPU(p.pid())-cpu)
+	b.note(metric, r, p.cpu()-cpu)
 	return nil
 }
 
@@ -63,11 +63,11 @@ func (b *bench) load(ctx context.Context, metric string, p *process, plan loadPl
 func (b *bench) natsLoad(ctx context.Context, metric string, p *process, plan natsPlan) error {
 	plan.url, plan.warmup, plan.duration = "nats://"+p.address, b.warmup, b.length
 	var r loadResult
-	cpu := processCPU(p.pid())
+	cpu := p.cpu()
 	if err := child(ctx, &r, plan.args()...); err != nil {
 		return fmt.Errorf("%s: %w", metric, err)
 	}
-	b.note(metric, r, processCPU(p.pid())-cpu)
+	b.note(metric, r, p.cpu()-cpu)
 	return nil
 }
 
@@ -164,7 +164,11 @@ func (b *bench) w6(ctx context.Context, s servers) error {
 const batchType = "application/vnd.kafka.recordbatch.v2"
 
 func createTopic(ctx context.Context, address, name string, partitions int) error {
-	body := fmt.Sprintf(`{"name":%q,"partitions":%d}`, name, partitions)
+	return createReplicated(ctx, address, name, partitions, 1)
+}
+
+func createReplicated(ctx context.Context, address, name string, partitions, replicas int) error {
+	body := fmt.Sprintf(`{"name":%q,"partitions":%d,"replication_factor":%d}`, name, partitions, replicas)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/v1/topics", bytes.NewBufferString(body))
 	if err != nil {
 		return err
