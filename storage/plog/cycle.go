@@ -75,35 +75,52 @@ func (s *Store) hasWork() bool {
 // cycle makes durable what is staged when it starts: operations first, in
 // their order, then what the owners of dirty logs append now. Small parts of
 // any number of logs go through the journal; see direct.go for large ones.
-func (s *Store) cycle() error {
-	c := &Cycle{Start: s.opts.Now()}
-	logs, ops := s.takeQueue()
-	if err := s.run(c, logs, ops); err != nil {
-		s.releaseParts()
-		for _, o := range ops {
-			o.finish(fmt.Errorf("%w: %w", ErrFailed, err))
-		}
-		return err
+func (s *Store) cycle() error { return s.complete(s.gather()) }
+
+// underway is a cycle between gather and complete.
+type underway struct {
+	Cycle
+	ops []*op
+	err error
+}
+
+// gather collects what the cycle writes.
+func (s *Store) gather() *underway {
+	u := &underway{Cycle: Cycle{Start: s.opts.Now()}}
+	var logs []*Log
+	logs, u.ops = s.takeQueue()
+	s.frames, s.parts, s.directs = s.frames[:0], s.parts[:0], 0
+	for _, o := range u.ops {
+		s.apply(o)
 	}
-	s.finish(c, ops)
+	for _, l := range logs {
+		s.take(l, &u.Cycle)
+	}
+	if s.directs > 0 {
+		u.err = s.writeDirect()
+	}
+	return u
+}
+
+// complete makes it durable and tells everybody.
+func (s *Store) complete(u *underway) error {
+	if u.err == nil {
+		u.err = s.run(&u.Cycle)
+	}
+	if u.err != nil {
+		s.releaseParts()
+		for _, o := range u.ops {
+			o.finish(fmt.Errorf("%w: %w", ErrFailed, u.err))
+		}
+		return u.err
+	}
+	s.finish(&u.Cycle, u.ops)
 	s.account()
 	return nil
 }
 
-// run does the cycle's work, up to the sync.
-func (s *Store) run(c *Cycle, logs []*Log, ops []*op) error {
-	s.frames, s.parts, s.directs = s.frames[:0], s.parts[:0], 0
-	for _, o := range ops {
-		s.apply(o)
-	}
-	for _, l := range logs {
-		s.take(l, c)
-	}
-	if s.directs > 0 {
-		if err := s.writeDirect(); err != nil {
-			return err
-		}
-	}
+// run writes and syncs the cycle.
+func (s *Store) run(c *Cycle) error {
 	if len(s.frames) == 0 {
 		return nil
 	}

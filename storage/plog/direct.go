@@ -106,7 +106,10 @@ func (s *Store) persist() error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(s.parts))
 	for i := range s.parts {
-		if p := &s.parts[i]; p.direct {
+		switch p := &s.parts[i]; {
+		case p.direct && s.opts.Manual:
+			errs[i] = p.log.syncSegs()
+		case p.direct:
 			wg.Go(func() { errs[i] = p.log.syncSegs() })
 		}
 	}

@@ -158,7 +158,11 @@ func (s *Store) parallel(n int, do func(int) error) error {
 		next int
 		errs error
 	)
-	for range min(flushers, n) {
+	workers := min(flushers, n)
+	if s.opts.Manual {
+		workers = min(1, n)
+	}
+	for range workers {
 		wg.Go(func() {
 			for {
 				mu.Lock()

@@ -42,6 +42,10 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 // start starts the goroutines.
 func (s *Store) start() {
 	s.running, s.stop = context.WithCancel(context.Background())
+	if s.opts.Manual {
+		s.kickWriter()
+		return
+	}
 	s.wg.Add(2)
 	s.committer.Add(1)
 	go s.commit()

@@ -178,7 +178,7 @@ func (l *Log) Reset(ctx context.Context, start int64) error {
 func (l *Log) doLocked(ctx context.Context, o *op) error {
 	o.unlock = true
 	l.s.submit(o)
-	return o.wait(ctx)
+	return l.s.await(ctx, o)
 }
 
 // Delete ends a log and removes its files in time. It is durable on return.
@@ -190,7 +190,7 @@ func (s *Store) Delete(ctx context.Context, id ID) error {
 	}
 	o := s.deletion(l)
 	s.submit(o)
-	return l.wrap("delete", o.wait(ctx))
+	return l.wrap("delete", s.await(ctx, o))
 }
 
 // deletion makes the operation that ends l.

@@ -75,6 +75,8 @@ type Options struct {
 
 	// NoSync skips every sync: a mutation, for tests that must fail then.
 	NoSync bool
+	// Manual starts no goroutine; see StartCycle. For simulators.
+	Manual bool
 }
 
 // Metrics are told what the store does. Nil funcs are skipped; none may block.

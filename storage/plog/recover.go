@@ -319,8 +319,8 @@ func (r *recovery) verify(l *lost, seg *segment.Segment, x *extent) error {
 func (r *recovery) finish(rec journal.Recovered) error {
 	r.s.lsn = rec.NextLSN
 	r.s.journaled.Store(rec.NextLSN)
-	for _, l := range r.logs {
-		if err := r.judge(l, rec.LastCycle); err != nil {
+	for _, key := range r.order() {
+		if err := r.judge(r.logs[key], rec.LastCycle); err != nil {
 			return err
 		}
 	}
@@ -387,9 +387,17 @@ func (r *recovery) missing(l *lost) error {
 	return nil
 }
 
+// order is the lives that were found, by id and then by age.
+func (r *recovery) order() []life {
+	return slices.SortedFunc(maps.Keys(r.logs), func(a, b life) int {
+		return cmp.Or(compareIDs(a.id, b.id), cmp.Compare(a.incarnation, b.incarnation))
+	})
+}
+
 // install puts the newest life of each log into the store; the others end.
 func (r *recovery) install() {
-	for key, l := range r.logs {
+	for _, key := range r.order() {
+		l := r.logs[key]
 		if l.tail.bytesFrom(-1) > 0 {
 			r.s.cachedQueue.push(cachedRef{log: l.Log, upto: l.end.Load()})
 		}

@@ -55,6 +55,8 @@ type Store struct {
 	directs    int   // parts that are written directly
 	sinceSpace int64 // bytes written since the last look at the disk's space
 
+	man manual // of a store without goroutines
+
 	// Of the background writer.
 	seq        uint64 // of the last checkpoint
 	writerWake chan struct{}
@@ -174,6 +176,9 @@ func (s *Store) snapshot() []*Log {
 	}
 	for l := range s.replaced {
 		all = append(all, l)
+	}
+	if s.opts.Manual {
+		return inOrder(all)
 	}
 	return all
 }

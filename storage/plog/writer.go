@@ -43,6 +43,9 @@ func (s *Store) ask(ctx context.Context, r request) error {
 	s.requests = append(s.requests, r)
 	s.requestMu.Unlock()
 	s.kickWriter()
+	if s.opts.Manual {
+		s.Background()
+	}
 	select {
 	case err := <-r.done:
 		return err
