@@ -198,6 +198,15 @@ func (m *Memory) Mark() Mark {
 	}
 }
 
+// Check compares what is stored with the fence, as a start from disk does
+// before it may vote: ErrCorrupt.
+func (m *Memory) Check() error {
+	if err := m.Mark().check(m.Fenced); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return nil
+}
+
 // Write implements Fence.
 func (m *Memory) Write(k Mark) error {
 	m.Fenced = k

@@ -57,6 +57,10 @@ type Options struct {
 	// OnProposal takes changes of the ISR that this leader wants. It is called
 	// under the replica's lock: it must neither block nor call back.
 	OnProposal func(*partition.Proposal)
+	// Go runs fn, which saves a snapshot and may wait for the watermark to
+	// pass the log's end, beside its caller; it must not block. Default: in a
+	// goroutine. For simulators.
+	Go func(fn func())
 
 	// PackBytes and PackRecords bound the batch that single records are packed
 	// into. Defaults 1 MiB and 10,000; max.message.bytes bounds it too.
@@ -84,6 +88,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.OnProposal == nil {
 		o.OnProposal = func(*partition.Proposal) {}
+	}
+	if o.Go == nil {
+		o.Go = func(fn func()) { go fn() }
 	}
 	setInt(&o.PackBytes, 1<<20)
 	setInt(&o.PackRecords, 10_000)

@@ -98,7 +98,7 @@ func (r *Replica) snapshotNow() {
 	}
 	r.snap.taking = true
 	r.wg.Add(1)
-	go r.background()
+	r.opts.Go(r.background)
 }
 
 // timedSnapshot runs on the timer's goroutine.

@@ -57,6 +57,7 @@ type Fetcher struct {
 	logger *slog.Logger
 	wake   chan struct{}
 	sem    chan struct{}
+	sleep  func(context.Context, time.Duration)
 
 	mu      sync.Mutex
 	parts   map[plog.ID]*copied
@@ -84,7 +85,7 @@ type copied struct {
 func NewFetcher(leader int32, dial Dial, epoch func() uint64, logger *slog.Logger) *Fetcher {
 	return &Fetcher{
 		leader: leader, dial: dial, epoch: epoch, logger: logger,
-		wake: make(chan struct{}, 1), sem: make(chan struct{}, repairs),
+		wake: make(chan struct{}, 1), sem: make(chan struct{}, repairs), sleep: sleep,
 		parts: make(map[plog.ID]*copied),
 	}
 }
@@ -209,10 +210,7 @@ func (f *Fetcher) send(ctx context.Context, conn peer.Conn) error {
 	defer retry.Stop()
 	var due <-chan time.Time // nil while nothing was refused: no timer runs
 	for {
-		m.BrokerEpoch = f.epoch()
-		m.Positions = f.positions(m.Positions[:0])
-		if len(m.Positions) > 0 {
-			msg = AppendFetch(msg[:0], &m)
+		if msg = f.next(msg[:0], &m); len(msg) > 0 {
 			if err := conn.Send(msg); err != nil {
 				return err
 			}
@@ -231,6 +229,15 @@ func (f *Fetcher) send(ctx context.Context, conn peer.Conn) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// next appends the message that is to be sent, if there is one. m is reused.
+func (f *Fetcher) next(dst []byte, m *Fetch) []byte {
+	m.BrokerEpoch = f.epoch()
+	if m.Positions = f.positions(m.Positions[:0]); len(m.Positions) == 0 {
+		return dst
+	}
+	return AppendFetch(dst, m)
 }
 
 // later has a refused position sent again in a while.
@@ -293,30 +300,41 @@ func (f *Fetcher) positions(dst []Position) []Position {
 	return dst
 }
 
+// runner runs repairs; a sync.WaitGroup is one.
+type runner interface{ Go(func()) }
+
 // receive takes answers until the connection ends. Repairs run beside it and
 // belong to wg.
-func (f *Fetcher) receive(ctx context.Context, conn peer.Conn, wg *sync.WaitGroup) error {
-	var d Data
+func (f *Fetcher) receive(ctx context.Context, conn peer.Conn, wg runner) error {
 	for {
 		msg, err := conn.Receive()
 		if err != nil {
 			return err
 		}
 		// The batches outlive the message: one copy for all of it.
-		rest := append([]byte(nil), msg...)
-		for len(rest) > 0 {
-			if rest, err = DecodeData(rest, &d); err != nil {
-				return err
-			}
-			if err := f.take(ctx, &d, wg); err != nil {
-				return err
-			}
+		if err := f.received(ctx, append([]byte(nil), msg...), wg); err != nil {
+			return err
 		}
 	}
 }
 
+// received takes a message, and keeps it.
+func (f *Fetcher) received(ctx context.Context, msg []byte, wg runner) error {
+	var d Data
+	for len(msg) > 0 {
+		var err error
+		if msg, err = DecodeData(msg, &d); err != nil {
+			return err
+		}
+		if err := f.take(ctx, &d, wg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // take handles one partition's answer.
-func (f *Fetcher) take(ctx context.Context, d *Data, wg *sync.WaitGroup) error {
+func (f *Fetcher) take(ctx context.Context, d *Data, wg runner) error {
 	f.mu.Lock()
 	c := f.parts[d.ID]
 	skip := c == nil || c.busy || len(d.Batches) > 0 && !c.asked
@@ -359,7 +377,7 @@ func (f *Fetcher) answered(c *copied) {
 }
 
 // repair runs fn beside the connection and sends the position afterwards.
-func (f *Fetcher) repair(ctx context.Context, c *copied, wg *sync.WaitGroup, fn func() error) {
+func (f *Fetcher) repair(ctx context.Context, c *copied, wg runner, fn func() error) {
 	f.mu.Lock()
 	c.busy, c.asked = true, false
 	f.mu.Unlock()
@@ -369,7 +387,7 @@ func (f *Fetcher) repair(ctx context.Context, c *copied, wg *sync.WaitGroup, fn 
 			if err := fn(); err != nil && ctx.Err() == nil {
 				f.logger.Warn("follower repair failed", "topic_id", fmt.Sprintf("%x", c.id.Topic),
 					"partition", c.id.Partition, "leader", f.leader, "err", err)
-				sleep(ctx, refusedRetry)
+				f.sleep(ctx, refusedRetry)
 			}
 			<-f.sem
 		case <-ctx.Done():

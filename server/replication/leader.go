@@ -44,10 +44,7 @@ type Leaders interface {
 // Serve answers one follower's connection until it fails or ctx ends. It
 // closes the connection and returns the reason.
 func Serve(ctx context.Context, conn peer.Conn, follower int32, leaders Leaders) error {
-	s := &session{
-		conn: conn, follower: follower, leaders: leaders,
-		places: make(map[plog.ID]*place), wake: make(chan struct{}, 1),
-	}
+	s := newSession(conn, follower, leaders)
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
@@ -76,6 +73,13 @@ type session struct {
 	ready  []*place // to be looked at by the sender, each at most once
 }
 
+func newSession(conn peer.Conn, follower int32, leaders Leaders) *session {
+	return &session{
+		conn: conn, follower: follower, leaders: leaders,
+		places: make(map[plog.ID]*place), wake: make(chan struct{}, 1),
+	}
+}
+
 // place is a partition of a session. session.mu guards it.
 type place struct {
 	Position
@@ -102,15 +106,23 @@ func (s *session) receive() error {
 		if err != nil {
 			return err
 		}
-		if err := DecodeFetch(msg, &f); err != nil {
+		if err := s.received(msg, &f); err != nil {
 			return err
 		}
-		for i := range f.Positions {
-			if err := s.take(f.BrokerEpoch, &f.Positions[i]); err != nil {
-				return err
-			}
+	}
+}
+
+// received takes a message; f is reused.
+func (s *session) received(msg []byte, f *Fetch) error {
+	if err := DecodeFetch(msg, f); err != nil {
+		return err
+	}
+	for i := range f.Positions {
+		if err := s.take(f.BrokerEpoch, &f.Positions[i]); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // take stores a position and tells the partition of it.
@@ -255,20 +267,9 @@ func (s *session) send(ctx context.Context) error {
 	var msg []byte
 	var batch []*place
 	for {
-		s.mu.Lock()
-		batch, s.ready = s.ready, batch[:0]
-		s.mu.Unlock()
-		for _, pl := range batch {
-			var err error
-			if msg, err = s.answer(msg, pl); err != nil {
-				return err
-			}
-		}
-		if len(msg) > 0 {
-			if err := s.conn.Send(msg); err != nil {
-				return err
-			}
-			msg = shrink(msg)
+		var err error
+		if msg, batch, err = s.round(msg, batch); err != nil {
+			return err
 		}
 		if len(batch) > 0 {
 			continue
@@ -279,6 +280,26 @@ func (s *session) send(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// round answers the places that are ready, and returns them. Both buffers are
+// reused.
+func (s *session) round(msg []byte, spare []*place) ([]byte, []*place, error) {
+	s.mu.Lock()
+	batch := s.ready
+	s.ready = spare[:0]
+	s.mu.Unlock()
+	for _, pl := range batch {
+		var err error
+		if msg, err = s.answer(msg, pl); err != nil {
+			return msg, batch, err
+		}
+	}
+	if len(msg) == 0 {
+		return msg, batch, nil
+	}
+	err := s.conn.Send(msg)
+	return shrink(msg), batch, err
 }
 
 // answer appends what there is to say of a partition; a full message is sent.
