@@ -118,10 +118,10 @@ func (s *State) ReadEnd(from int64) (int64, error) {
 		return 0, s.notLeader()
 	case from < s.logStart:
 		return 0, &OffsetTrimmedError{Offset: from, LogStart: s.logStart}
+	case from > s.hw && s.hw < s.epochStart: // even beyond the end: the refusal would cite the watermark
+		return 0, ErrOffsetNotAvailable
 	case from > s.end: // the log of a leader holds all that was ever committed
 		return 0, &OffsetBeyondEndError{Offset: from, HighWatermark: s.hw}
-	case from > s.hw && s.hw < s.epochStart:
-		return 0, ErrOffsetNotAvailable
 	}
 	return s.hw, nil
 }

@@ -71,6 +71,10 @@ func TestNewLeaderDoesNotKnowItsTail(t *testing.T) {
 	if _, _, err := b.r.Read(1, 1, partition.ReadUncommitted); !errors.Is(err, partition.ErrOffsetNotAvailable) {
 		t.Errorf("read above the watermark: %v", err)
 	}
+	// A refusal would tell a watermark that is lower than what was acknowledged.
+	if _, _, err := b.r.Read(5, 1, partition.ReadUncommitted); !errors.Is(err, partition.ErrOffsetNotAvailable) {
+		t.Errorf("read beyond the end: %v", err)
+	}
 	if _, _, _, err := b.r.OffsetForTime(0); !errors.Is(err, partition.ErrOffsetNotAvailable) {
 		t.Errorf("offset for time: %v", err)
 	}
