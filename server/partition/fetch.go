@@ -26,6 +26,10 @@ type FetchAnswer struct {
 	Diverging *EpochEnd
 	// Advanced tells that the watermark moved.
 	Advanced bool
+	// Owed, when not 0, is the offset of the saved state that the follower
+	// needs beside the batches: the log does not hold any more what that
+	// derives from.
+	Owed int64
 }
 
 // CheckFetch decides whether a fetch may be served at all: ErrStaleLeaderEpoch,

@@ -130,6 +130,9 @@ func (s *State) Apply(l Leadership) (changed bool) {
 // lead begins or goes on with a leadership.
 func (s *State) lead(begin bool) {
 	if begin {
+		if s.Ahead() { // elected in spite of what it lacks: so it knows nothing of it
+			s.clearDerived(s.end)
+		}
 		s.epochStart = s.end
 	}
 	s.isr.followers = slices.DeleteFunc(s.isr.followers, func(f follower) bool {

@@ -16,13 +16,13 @@ import (
 // Producers are taken to have been active now, not at their records'
 // timestamps, which are the clients' to choose.
 func (s *State) Replay(now int64, batch []byte, h *record.Header, r *record.Reader, maxDecompressed int) error {
-	if h.NextOffset() <= s.end {
-		return nil // the snapshot covers it
+	if next := h.NextOffset(); next > s.covered { // else the snapshot covers it
+		if err := s.replay(now, batch, h, r, maxDecompressed); err != nil {
+			return fmt.Errorf("replay batch at %d: %w", h.BaseOffset, err)
+		}
+		s.covered = next
 	}
-	if err := s.replay(now, batch, h, r, maxDecompressed); err != nil {
-		return fmt.Errorf("replay batch at %d: %w", h.BaseOffset, err)
-	}
-	s.end = h.NextOffset()
+	s.end = max(s.end, h.NextOffset())
 	return nil
 }
 
@@ -44,14 +44,21 @@ func (s *State) replay(now int64, batch []byte, h *record.Header, r *record.Read
 }
 
 // Replayed ends a replay: the log ends at end, which compaction may have moved
-// away from the end of the last batch that is left.
-func (s *State) Replayed(end int64) { s.end = end }
+// away from the end of the last batch that is left, or which is below the
+// snapshot's: see Ahead.
+func (s *State) Replayed(end int64) { s.end, s.covered = end, max(s.covered, end) }
+
+// Ahead tells that what derives from the log is known beyond the log's end: a
+// follower was given its leader's state, because the leader's log does not hold
+// any more what that derives from. The batches up to there add nothing to it.
+func (s *State) Ahead() bool { return s.covered > s.end }
 
 // Adopt takes the log end and what derives from the log over from another
 // state, which was restored and replayed apart from this one; that one is not
 // to be used any more.
 func (s *State) Adopt(from *State) {
-	s.producers, s.idem, s.fence, s.end = from.producers, from.idem, from.fence, from.end
+	s.producers, s.idem, s.fence = from.producers, from.idem, from.fence
+	s.end, s.covered = from.end, from.covered
 	s.keys = newKeyIndex(s.limits.Keys)
 }
 

@@ -115,6 +115,7 @@ func (s *State) restore(d *decoder) {
 		return
 	}
 	s.end = d.offset()
+	s.covered = s.end
 	s.fence.offset = d.between(NoOffset, math.MaxInt64)
 	s.fence.token = d.string(MaxFenceToken)
 	for n := d.count(); n > 0 && !d.bad; n-- {

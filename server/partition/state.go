@@ -35,6 +35,10 @@ type State struct {
 	hw       int64
 	flushed  int64 // synced on this node
 	end      int64 // staged on this node
+	// covered is up to where the log is known to have told what derives from
+	// it. It is above end only on a follower that was given its leader's state
+	// and has yet to copy the log up to there.
+	covered int64
 
 	isr       inSync
 	producers producers
@@ -57,7 +61,7 @@ func (s *State) clearDerived(end int64) {
 	s.idem = newIdempotency(s.limits.IdempotencyKeys, s.limits.IdempotencyTTL.Milliseconds())
 	s.fence = fence{offset: NoOffset}
 	s.keys = newKeyIndex(s.limits.Keys)
-	s.end = end
+	s.end, s.covered = end, end
 }
 
 // Config is the configuration in force.

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/storage/record"
 )
 
 // cluster is three replicas of one partition on fake logs, a controller, and
@@ -25,6 +26,8 @@ type cluster struct {
 	open   map[string]*Pending
 	nth    int
 	minISR int
+	// compacts: the topic is compacted, so that logs have holes.
+	compacts bool
 }
 
 type member struct {
@@ -33,10 +36,12 @@ type member struct {
 	r      *Replica // nil: down
 	epoch  uint64   // of the broker
 	fenced bool
+	stated int64 // offset of the state that it was given in this session
 }
 
 func newCluster(t *rapid.T) *cluster {
 	c := &cluster{t: t, acked: map[int64]string{}, open: map[string]*Pending{}}
+	c.compacts = rapid.Bool().Draw(t, "compacts")
 	c.minISR = rapid.IntRange(1, 2).Draw(t, "min isr")
 	all := []int32{1, 2, 3}
 	isr := slices.Clone(all[:rapid.IntRange(1, 3).Draw(t, "isr")])
@@ -50,7 +55,7 @@ func newCluster(t *rapid.T) *cluster {
 
 func (c *cluster) start(m *member) {
 	cfg := partition.DefaultConfig()
-	cfg.MinISR = c.minISR
+	cfg.MinISR, cfg.Compact = c.minISR, c.compacts
 	r, err := Open(context.Background(), Options{
 		Topic: "t", Log: m.log, Node: m.id, Config: cfg, SnapshotBytes: 300,
 		Now:        func() time.Time { return time.UnixMilli(1) },
@@ -59,7 +64,7 @@ func (c *cluster) start(m *member) {
 	if err != nil {
 		c.t.Fatalf("open %d: %v", m.id, err)
 	}
-	m.r, m.fenced = r, false
+	m.r, m.fenced, m.stated = r, false, 0
 	m.epoch++
 	r.Apply(c.meta)
 }
@@ -155,7 +160,7 @@ func (c *cluster) append(m *member) {
 	c.nth++
 	value := fmt.Sprintf("v%d", c.nth)
 	a := rec(value)
-	a.IdempotencyKey = value
+	a.Key, a.IdempotencyKey = []byte(value), value
 	if p, err := m.r.BeginRecord(a); err == nil {
 		c.open[value] = p
 	}
@@ -184,37 +189,66 @@ func (c *cluster) fetch(m *member) {
 	if m.r == nil {
 		return
 	}
+	if leader := c.nodes[m.r.st.Leader()]; leader != nil && leader.r != nil {
+		exchange(c.t, leader.r, m)
+	}
+}
+
+// exchange is one of a follower with its leader, as the sessions of package
+// replication have it.
+func exchange(t failer, leader *Replica, m *member) {
+	t.Helper()
 	pos, ok := m.r.Position()
-	leader := c.nodes[m.r.st.Leader()]
-	if !ok || leader == nil || leader.r == nil {
+	if !ok {
 		return
 	}
 	ctx := context.Background()
-	f := partition.Fetch{
+	a, err := leader.Fetched(partition.Fetch{
 		Node: m.id, BrokerEpoch: m.epoch, LeaderEpoch: pos.LeaderEpoch, Offset: pos.Offset, Flushed: pos.Flushed,
-	}
-	a, err := leader.r.Fetched(f, pos.LastEpoch)
-	if err == nil && a.Diverging != nil {
-		if err := m.r.Diverged(ctx, pos.LeaderEpoch, *a.Diverging); err != nil {
-			c.t.Fatalf("truncate %d: %v", m.id, err)
+	}, pos.LastEpoch)
+	what := "follow"
+	switch {
+	case errors.Is(err, partition.ErrOffsetTrimmed):
+		what, m.stated = "reset", 0
+		err = m.r.Reset(ctx, pos.LeaderEpoch, a.LogStart)
+	case err != nil:
+		return // of epochs that have not met yet
+	case a.Diverging != nil:
+		what = "truncate"
+		err = m.r.Diverged(ctx, pos.LeaderEpoch, *a.Diverging)
+	case a.Owed > m.stated:
+		what, m.stated = "state", a.Owed
+		var state []byte
+		if state, err = leader.SavedState(); err == nil {
+			err = m.r.TakeState(ctx, pos.LeaderEpoch, state)
 		}
-		return
+	default:
+		batches, a, staged := leader.Staged(pos.LeaderEpoch, pos.Offset, 200)
+		if staged != nil {
+			return
+		}
+		err = m.r.Follow(ctx, pos.LeaderEpoch, a, bytes.Clone(batches))
 	}
 	if err != nil {
-		return
-	}
-	batches, a, err := leader.r.Staged(pos.LeaderEpoch, pos.Offset, 200)
-	if err != nil {
-		return
-	}
-	if err := m.r.Follow(ctx, pos.LeaderEpoch, a, bytes.Clone(batches)); err != nil {
-		c.t.Fatalf("follow %d: %v", m.id, err)
+		t.Fatalf("%s %d: %v", what, m.id, err)
 	}
 }
 
 func (c *cluster) step() {
 	m := c.nodes[rapid.Int32Range(1, 3).Draw(c.t, "node")]
-	switch rapid.IntRange(0, 15).Draw(c.t, "step") {
+	switch rapid.IntRange(0, 18).Draw(c.t, "step") {
+	case 16: // retention, up to where the log was told that it may
+		if hint := m.hint(c.t); m.r != nil && hint > 0 {
+			_ = m.log.Trim(context.Background(), rapid.Int64Range(1, hint).Draw(c.t, "trim"))
+		}
+	case 17:
+		if c.compacts && m.hint(c.t) > 0 {
+			m.log.compact(func(n int) int { return rapid.IntRange(0, n-1).Draw(c.t, "compacted") })
+		}
+	case 18: // another disk
+		if m.r == nil && !slices.Contains(c.meta.ISR, m.id) {
+			m.log = &fakeLog{}
+		}
 	case 0:
 		c.crash(m)
 	case 1, 2:
@@ -244,6 +278,24 @@ func (c *cluster) step() {
 		c.fetch(m)
 	}
 	c.collect()
+}
+
+// hint is up to where the log may forget, after a snapshot if one can be saved
+// at once: those that the replica takes by itself come in the background.
+func (m *member) hint(t *rapid.T) int64 {
+	if m.r == nil {
+		return 0
+	}
+	m.r.mu.Lock()
+	settled := m.r.st.HighWatermark() == m.r.st.End() && !m.r.st.Ahead()
+	sn := m.r.st.Snapshot(1)
+	m.r.mu.Unlock()
+	if settled {
+		if err := m.r.save(sn.Offset(), sn.Encode()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m.log.get(&m.log.hw)
 }
 
 // heal brings everybody up and in sync.
@@ -286,22 +338,14 @@ func (c *cluster) check() {
 		c.t.Fatalf("not healed: %+v", c.meta)
 	}
 	leader := c.nodes[c.meta.Leader]
-	b := &bench{t: c.t, r: leader.r, log: leader.log}
-	stored := map[int64]string{}
-	next := int64(0)
-	for _, r := range b.stored(0) {
-		if r.Offset != next {
-			c.t.Fatalf("offset %d follows %d", r.Offset, next-1)
-		}
-		next++
-		stored[r.Offset] = string(r.Value)
-	}
+	start := leader.log.StartOffset()
+	stored := c.stored(leader.log)
 	for offset, value := range c.acked {
-		if stored[offset] != value {
-			c.t.Fatalf("%s was acknowledged at %d; there is %q", value, offset, stored[offset])
+		if got, ok := stored[offset]; got != value && (ok || offset >= start && !c.compacts) {
+			c.t.Fatalf("%s was acknowledged at %d; there is %q", value, offset, got)
 		}
 		a := rec(value)
-		a.IdempotencyKey = value
+		a.Key, a.IdempotencyKey = []byte(value), value
 		p, err := leader.r.BeginRecord(a)
 		if err != nil {
 			c.t.Fatalf("repeat of %s: %v", value, err)
@@ -311,13 +355,55 @@ func (c *cluster) check() {
 		}
 	}
 	for _, m := range c.nodes[1:] {
-		if m.log.end != leader.log.end || len(m.log.batches) != len(leader.log.batches) {
+		if m.log.end != leader.log.end {
 			c.t.Fatalf("log of %d ends at %d, the leader's at %d", m.id, m.log.end, leader.log.end)
 		}
-		for i := range m.log.batches {
-			if !bytes.Equal(m.log.batches[i].bytes, leader.log.batches[i].bytes) {
-				c.t.Fatalf("batch %d differs on %d", i, m.id)
+		if m.r.st.Ahead() {
+			c.t.Fatalf("%d is in sync, and not as far as the state that it was given", m.id)
+		}
+		for offset, value := range c.acked { // whoever leads next must know them, too
+			if !m.r.st.Remembers(1, value) {
+				c.t.Fatalf("%d forgot %s, which was acknowledged at %d", m.id, value, offset)
 			}
+		}
+		if !c.compacts {
+			c.checkBytes(m, leader)
+		}
+	}
+}
+
+// stored reads a whole log.
+func (c *cluster) stored(l *fakeLog) map[int64]string {
+	out := map[int64]string{}
+	next := l.StartOffset()
+	for _, b := range l.batches {
+		var reader record.Reader
+		var r record.Record
+		if _, err := reader.Reset(b.bytes, 1<<20); err != nil {
+			c.t.Fatal(err)
+		}
+		if b.h.BaseOffset > next && !c.compacts {
+			c.t.Fatalf("offset %d follows %d", b.h.BaseOffset, next-1)
+		}
+		for next = b.h.NextOffset(); reader.Next(&r); {
+			out[r.Offset] = string(r.Value)
+		}
+	}
+	return out
+}
+
+// checkBytes wants two logs to be equal where both have something.
+func (c *cluster) checkBytes(m, leader *member) {
+	from := max(m.log.start, leader.log.start)
+	below := func(b fakeBatch) bool { return b.h.NextOffset() <= from }
+	mine := slices.DeleteFunc(slices.Clone(m.log.batches), below)
+	theirs := slices.DeleteFunc(slices.Clone(leader.log.batches), below)
+	if len(mine) != len(theirs) {
+		c.t.Fatalf("%d batches on %d, %d on the leader", len(mine), m.id, len(theirs))
+	}
+	for i := range mine {
+		if !bytes.Equal(mine[i].bytes, theirs[i].bytes) {
+			c.t.Fatalf("batch at %d differs on %d", mine[i].h.BaseOffset, m.id)
 		}
 	}
 }
@@ -371,7 +457,7 @@ func TestFollowerRefusesWhatDoesNotFit(t *testing.T) {
 func TestMetadataWaitsWhileTheLogIsCut(t *testing.T) {
 	b := openBench(t, &fakeLog{}, nil)
 	b.r.BecomeFollower(3, 2)
-	err := b.r.repair(3, func() error {
+	err := b.r.repair(3, func(context.Context) error {
 		b.r.BecomeLeader(4, 1, []int32{1}, []int32{1})
 		b.r.BecomeFollower(3, 2) // older: does not replace it
 		if b.r.Role() != partition.RoleFollower {

@@ -16,6 +16,7 @@ type fakeLog struct {
 	mu      sync.Mutex
 	owner   plog.Owner
 	batches []fakeBatch
+	epochs  []fakeEpoch // as they began, whatever compaction has removed
 	start   int64
 	end     int64
 	flushed int64
@@ -31,6 +32,11 @@ type fakeLog struct {
 type fakeBatch struct {
 	bytes []byte
 	h     record.Header
+}
+
+type fakeEpoch struct {
+	epoch int32
+	start int64
 }
 
 type fakeState struct {
@@ -60,6 +66,9 @@ func (l *fakeLog) Append(b []byte, h record.Header) {
 		panic(err)
 	}
 	l.batches = append(l.batches, fakeBatch{b, h})
+	if n := len(l.epochs); n == 0 || l.epochs[n-1].epoch < h.LeaderEpoch {
+		l.epochs = append(l.epochs, fakeEpoch{h.LeaderEpoch, h.BaseOffset})
+	}
 	l.end = h.NextOffset()
 }
 
@@ -116,11 +125,14 @@ func (l *fakeLog) EpochEnd(epoch int32) (int32, int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	found, end := int32(-1), l.start
-	for _, b := range l.batches {
-		if b.h.LeaderEpoch > epoch {
+	for i, e := range l.epochs {
+		if e.epoch > epoch {
 			break
 		}
-		found, end = b.h.LeaderEpoch, b.h.NextOffset()
+		found, end = e.epoch, l.end
+		if i+1 < len(l.epochs) {
+			end = l.epochs[i+1].start
+		}
 	}
 	return found, end
 }
@@ -128,10 +140,10 @@ func (l *fakeLog) EpochEnd(epoch int32) (int32, int64) {
 func (l *fakeLog) LastEpoch() int32 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.batches) == 0 {
+	if len(l.epochs) == 0 {
 		return -1
 	}
-	return l.batches[len(l.batches)-1].h.LeaderEpoch
+	return l.epochs[len(l.epochs)-1].epoch
 }
 
 func (l *fakeLog) Trim(_ context.Context, before int64) error {
@@ -139,7 +151,24 @@ func (l *fakeLog) Trim(_ context.Context, before int64) error {
 	defer l.mu.Unlock()
 	l.start = max(l.start, before)
 	l.batches = slices.DeleteFunc(l.batches, func(b fakeBatch) bool { return b.h.NextOffset() <= l.start })
+	for len(l.epochs) > 1 && l.epochs[1].start <= l.start {
+		l.epochs = l.epochs[1:]
+	}
 	return nil
+}
+
+// compact removes one of the batches that end at or below the watermark's hint.
+func (l *fakeLog) compact(pick func(n int) int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for n < len(l.batches) && l.batches[n].h.NextOffset() <= l.hw {
+		n++
+	}
+	if n > 0 {
+		i := pick(n)
+		l.batches = slices.Delete(l.batches, i, i+1)
+	}
 }
 
 func (l *fakeLog) Truncate(_ context.Context, to int64) error {
@@ -150,17 +179,25 @@ func (l *fakeLog) Truncate(_ context.Context, to int64) error {
 }
 
 func (l *fakeLog) cut(to int64) {
-	l.batches = slices.DeleteFunc(l.batches, func(b fakeBatch) bool { return b.h.NextOffset() > to })
-	l.end, l.flushed = l.start, min(l.flushed, to)
-	if n := len(l.batches); n > 0 {
-		l.end = l.batches[n-1].h.NextOffset()
+	if to >= l.end {
+		return
 	}
+	for _, b := range l.batches { // to the boundary of a batch
+		if b.h.BaseOffset < to && b.h.NextOffset() > to {
+			to = b.h.BaseOffset
+		}
+	}
+	l.batches = slices.DeleteFunc(l.batches, func(b fakeBatch) bool { return b.h.NextOffset() > to })
+	l.epochs = slices.DeleteFunc(l.epochs, func(e fakeEpoch) bool { return e.start >= to })
+	l.end = max(l.start, to)
+	l.flushed = min(l.flushed, l.end)
+	l.states = slices.DeleteFunc(l.states, func(s fakeState) bool { return s.offset > to })
 }
 
 func (l *fakeLog) Reset(_ context.Context, start int64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.batches, l.states = nil, nil
+	l.batches, l.epochs, l.states = nil, nil, nil
 	l.start, l.end, l.flushed = start, start, start
 	return nil
 }
@@ -232,7 +269,7 @@ func (l *fakeLog) crash() *fakeLog {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	again := &fakeLog{
-		batches: slices.Clone(l.batches), start: l.start, end: l.end, flushed: l.flushed,
+		batches: slices.Clone(l.batches), epochs: slices.Clone(l.epochs), start: l.start, end: l.end, flushed: l.flushed,
 		states: slices.Clone(l.states), hw: l.hw,
 	}
 	again.cut(l.flushed)

@@ -145,21 +145,21 @@ func (r *Replica) followBatch(ctx context.Context, epoch int32, batch []byte) er
 
 // Diverged cuts the log where it parts from the leader's, as the leader's
 // answer d tells. The follower fetches again from its new Position.
-func (r *Replica) Diverged(ctx context.Context, epoch int32, d partition.EpochEnd) error {
-	return r.repair(epoch, func() error {
+func (r *Replica) Diverged(_ context.Context, epoch int32, d partition.EpochEnd) error {
+	return r.repair(epoch, func(ctx context.Context) error {
 		end := r.log.EndOffset()
 		to := partition.TruncateTo(d, r.epochEnd(d.Epoch), end)
 		to = max(to, r.log.StartOffset())
 		r.opts.Logger.Info("truncating a diverged log", "topic", r.opts.Topic, "partition", r.opts.ID.Partition,
 			"from", end, "to", to, "epoch", epoch)
-		return r.log.Truncate(ctx, to)
+		return r.truncate(ctx, to)
 	})
 }
 
 // Reset empties the log, which lags behind the start of its leader's; it then
 // starts at start.
-func (r *Replica) Reset(ctx context.Context, epoch int32, start int64) error {
-	return r.repair(epoch, func() error {
+func (r *Replica) Reset(_ context.Context, epoch int32, start int64) error {
+	return r.repair(epoch, func(ctx context.Context) error {
 		r.opts.Logger.Warn("resetting a log that its leader's does not reach back to",
 			"topic", r.opts.Topic, "partition", r.opts.ID.Partition,
 			"end", r.log.EndOffset(), "start", start, "epoch", epoch)
@@ -167,10 +167,11 @@ func (r *Replica) Reset(ctx context.Context, epoch int32, start int64) error {
 	})
 }
 
-// repair runs cut, which changes the log's end, outside of the lock, and then
-// derives the state anew. Metadata that arrives meanwhile is applied after it:
-// a leader's log is never cut.
-func (r *Replica) repair(epoch int32, cut func() error) error {
+// repair runs cut, which changes the log, outside of the lock, and then derives
+// the state anew. Metadata that arrives meanwhile is applied after it: a
+// leader's log is never cut. What was begun is finished though the connection
+// to the leader may end: cut's context is the replica's, which Close ends.
+func (r *Replica) repair(epoch int32, cut func(context.Context) error) error {
 	r.mu.Lock()
 	if err := r.mayFollow(epoch); err != nil {
 		r.mu.Unlock()
@@ -179,10 +180,12 @@ func (r *Replica) repair(epoch int32, cut func() error) error {
 	r.repairing = true
 	woken := r.gates.fail(errRepair)
 	r.staged = 0
+	r.wg.Add(1) // under the lock, and not down: before Close waits
 	r.mu.Unlock()
+	defer r.wg.Done()
 	woken.open()
 
-	err := cut()
+	err := cut(r.ctx)
 	var st *partition.State
 	saved := int64(0)
 	if err == nil {
@@ -227,6 +230,43 @@ func (r *Replica) epochEnd(epoch int32) partition.EpochEnd {
 // is a prefix of this leader's. lastEpoch is the epoch of the follower's last
 // batch, -1 if it has none.
 func (r *Replica) Fetched(f partition.Fetch, lastEpoch int32) (partition.FetchAnswer, error) {
+	a, err := r.fetched(f, lastEpoch)
+	trimmed := errors.Is(err, partition.ErrOffsetTrimmed)
+	if !trimmed && (err != nil || lastEpoch >= 0 || f.Offset == 0) {
+		return a, err
+	}
+	// The follower's log consists of whole batches, too, and is empty or will
+	// be: it begins where one of this log's does.
+	from := max(f.Offset, a.LogStart)
+	first, err := r.firstBatch(from)
+	switch {
+	case err != nil:
+		return a, err
+	case f.Offset == first && !trimmed:
+		return a, nil
+	case f.Offset == first && lastEpoch < 0:
+		f.Offset = from
+		return r.fetched(f, lastEpoch)
+	}
+	a.LogStart = first
+	return a, &partition.OffsetTrimmedError{Offset: f.Offset, LogStart: first}
+}
+
+// firstBatch is where the batch that holds an offset begins, or the offset if
+// there is none.
+func (r *Replica) firstBatch(offset int64) (int64, error) {
+	b, err := r.log.Read(offset, r.log.EndOffset(), 1)
+	if err != nil {
+		return 0, r.wrap("read for a follower", err)
+	}
+	if len(b) == 0 {
+		return offset, nil
+	}
+	h, err := record.ParseHeader(b)
+	return min(offset, h.BaseOffset), err
+}
+
+func (r *Replica) fetched(f partition.Fetch, lastEpoch int32) (partition.FetchAnswer, error) {
 	now := r.nowMs()
 	r.mu.Lock()
 	r.st.SetLogStart(r.log.StartOffset())
@@ -234,6 +274,7 @@ func (r *Replica) Fetched(f partition.Fetch, lastEpoch int32) (partition.FetchAn
 	woken := r.advanced(a.Advanced)
 	if err == nil {
 		r.propose(now)
+		a.Owed = r.owed(f.Offset, lastEpoch)
 	}
 	r.mu.Unlock()
 	woken.open()
@@ -244,8 +285,9 @@ func (r *Replica) Fetched(f partition.Fetch, lastEpoch int32) (partition.FetchAn
 }
 
 // Staged returns whole batches from offset from on, synced or not, none if
-// there are none, for a follower of this leader's epoch. The bytes are
-// read-only. partition.ErrNotLeader if the epoch is another.
+// there are none, for a follower of this leader's epoch whose position Fetched
+// has accepted. The bytes are read-only. partition.ErrNotLeader if the epoch is
+// another.
 func (r *Replica) Staged(epoch int32, from int64, maxBytes int) ([]byte, partition.FetchAnswer, error) {
 	r.mu.Lock()
 	err := r.st.Leading(epoch)
@@ -256,14 +298,38 @@ func (r *Replica) Staged(epoch int32, from int64, maxBytes int) ([]byte, partiti
 	switch {
 	case err != nil:
 		return nil, a, err
-	case from < offs.LogStart:
-		return nil, a, &partition.OffsetTrimmedError{Offset: from, LogStart: offs.LogStart}
-	case from >= end || maxBytes <= 0:
+	case max(from, offs.LogStart) >= end || maxBytes <= 0:
 		return nil, a, nil
 	}
-	batches, err := r.log.Read(from, end, maxBytes)
+	// Where the log was trimmed into the midst of a batch, that is sent whole:
+	// Fetched saw that the follower can append it.
+	batches, err := r.log.Read(max(from, offs.LogStart), end, maxBytes)
+	if err == nil && from < offs.LogStart {
+		err = r.startsAt(batches, from, &a)
+	}
+	if err == nil {
+		batches, err = fillHoles(batches, from, end, r.log.LastEpoch())
+	}
 	if err != nil {
 		return nil, a, r.wrap("read for a follower", err)
 	}
 	return batches, a, nil
+}
+
+// startsAt wants the batch that holds the log's start to begin at from: else
+// the log was trimmed since Fetched.
+func (r *Replica) startsAt(batches []byte, from int64, a *partition.FetchAnswer) error {
+	first := a.LogStart
+	if len(batches) > 0 {
+		h, err := record.ParseHeader(batches)
+		if err != nil {
+			return err
+		}
+		first = min(first, h.BaseOffset)
+	}
+	if first == from {
+		return nil
+	}
+	a.LogStart = first
+	return &partition.OffsetTrimmedError{Offset: from, LogStart: first}
 }

@@ -32,7 +32,7 @@ func (s *snapshots) disarm() {
 }
 
 // derive makes the state that the log's last snapshot and what follows it
-// tell. saved is the snapshot's offset.
+// tell. saved is the offset that the snapshot holds for.
 func (r *Replica) derive(ctx context.Context) (st *partition.State, saved int64, err error) {
 	st = partition.New(r.opts.Node, r.opts.Config, r.opts.Limits)
 	start, end := r.log.StartOffset(), r.log.EndOffset()
@@ -41,19 +41,21 @@ func (r *Replica) derive(ctx context.Context) (st *partition.State, saved int64,
 		return nil, 0, fmt.Errorf("load state: %w", err)
 	}
 	if ok {
-		if err = st.Restore(state); err == nil && st.End() != from {
+		// A leader's state is of an offset that this log may have yet to reach.
+		if err = st.Restore(state); err == nil && st.End() < from {
 			err = fmt.Errorf("%w: of offset %d, saved as %d", partition.ErrSnapshot, st.End(), from)
 		}
 		if err != nil {
 			return nil, 0, fmt.Errorf("state at %d: %w", from, err)
 		}
+		from = st.End()
 	} else {
 		st.ResetDerived(start)
 		from = start
 	}
 	now := r.nowMs()
 	var reader record.Reader
-	err = r.log.Scan(ctx, max(start, from), func(batch []byte, h record.Header) error {
+	err = r.log.Scan(ctx, min(max(start, from), end), func(batch []byte, h record.Header) error {
 		return st.Replay(now, batch, &h, &reader, r.opts.MaxDecompressed)
 	})
 	if err != nil {
@@ -79,7 +81,7 @@ func (r *Replica) hintWatermark() {
 // snapshotIfDue starts a snapshot, or the timer of the next one.
 func (r *Replica) snapshotIfDue() {
 	s := &r.snap
-	if s.taking || r.down != nil {
+	if s.taking || r.down != nil || r.st.Ahead() {
 		return
 	}
 	if s.grown >= r.opts.SnapshotBytes {
@@ -131,6 +133,10 @@ func (r *Replica) background() {
 // and saves it.
 func (r *Replica) snapshot(ctx context.Context) error {
 	r.mu.Lock()
+	if r.st.Ahead() { // the one that is saved is of a later offset
+		r.mu.Unlock()
+		return nil
+	}
 	r.seal() // a snapshot ends where a batch ends
 	sn := r.st.Snapshot(r.nowMs())
 	r.snap.grown = 0
@@ -170,7 +176,7 @@ func (r *Replica) save(offset int64, state []byte) error {
 // if that is possible and spares the next start a scan.
 func (r *Replica) finalSnapshot() error {
 	r.mu.Lock()
-	if r.st.HighWatermark() < r.st.End() || r.snap.grown < worthwhile {
+	if r.st.HighWatermark() < r.st.End() || r.snap.grown < worthwhile || r.st.Ahead() {
 		r.mu.Unlock()
 		return nil
 	}

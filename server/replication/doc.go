@@ -30,5 +30,11 @@
 // of the last epoch that both may share, the follower truncates and asks
 // again. Until a position was accepted nothing is sent, and a follower takes no
 // batches that it has not asked for: a batch behind the place where two logs
-// part would hide for good that they do. The decisions are package partition's; this package moves bytes.
+// part would hide for good that they do. The decisions are package partition's;
+// this package moves bytes.
+//
+// Where the leader's log has been trimmed or compacted, a follower that copies it
+// would not learn all of the producers, idempotency keys and fence that the leader
+// derived from it. It is sent the leader's saved state first, CodeState, once per
+// session, and goes on when that is durable.
 package replication

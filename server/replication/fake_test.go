@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 
@@ -31,6 +32,9 @@ type tape struct {
 	watchers map[int]func()
 	next     int
 	repaired []string
+	// saved is a leader's state, of owed; a follower's that it took over.
+	owed  int64
+	saved string
 }
 
 func newTape(node int32) *tape { return &tape{node: node, watchers: map[int]func(){}} }
@@ -108,6 +112,9 @@ func (t *tape) Fetched(f partition.Fetch, last int32) (a partition.FetchAnswer, 
 		default:
 			t.follower = f.Flushed
 			t.hw = max(t.hw, min(t.flushed, t.follower))
+			if f.Offset < t.owed {
+				a.Owed = t.owed
+			}
 		}
 		a.HighWatermark, a.LogStart = t.hw, t.start
 	})
@@ -173,6 +180,32 @@ func (t *tape) Reset(_ context.Context, epoch int32, start int64) error {
 		t.repaired = append(t.repaired, "reset")
 	})
 	return nil
+}
+
+var errUnreadable = errors.New("the state can't be read")
+
+func (t *tape) SavedState() ([]byte, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.saved == "" {
+		t.saved = "later"
+		return nil, errUnreadable
+	}
+	return []byte(t.saved), nil
+}
+
+var errDisk = errors.New("disk full")
+
+func (t *tape) TakeState(_ context.Context, epoch int32, state []byte) (err error) {
+	t.change(func() {
+		t.repaired = append(t.repaired, fmt.Sprintf("state %s at %d", state, t.end()))
+		if len(t.repaired) == 1 && t.owed < 0 {
+			err = errDisk
+			return
+		}
+		t.saved = string(state)
+	})
+	return err
 }
 
 func (t *tape) snapshot() (records string, hw int64) {

@@ -41,6 +41,8 @@ type Followed interface {
 	Diverged(ctx context.Context, epoch int32, d partition.EpochEnd) error
 	// Reset empties the log, which then starts at start.
 	Reset(ctx context.Context, epoch int32, start int64) error
+	// TakeState takes over the leader's saved state; it is durable on return.
+	TakeState(ctx context.Context, epoch int32, state []byte) error
 	// Watch calls fn, which does not block, whenever the position changes.
 	Watch(fn func()) (cancel func())
 }
@@ -64,6 +66,7 @@ type Fetcher struct {
 	changed []*copied // positions to send, each at most once
 	dropped []plog.ID // partitions to take out of the session
 	refused []*copied // positions to send again after refusedRetry
+	hangUp  func()    // ends the connection; connected writes it before the rest runs
 }
 
 // copied is one partition of a fetcher; Fetcher.mu guards it.
@@ -157,6 +160,7 @@ func (f *Fetcher) connected(ctx context.Context) error {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
+	f.hangUp = cancel
 	f.restart()
 	var wg sync.WaitGroup
 	sent := make(chan error, 1)
@@ -359,6 +363,15 @@ func (f *Fetcher) take(ctx context.Context, d *Data, wg runner) error {
 	case CodeBelowStart:
 		epoch, start := d.LeaderEpoch, d.LogStart
 		f.repair(ctx, c, wg, func() error { return c.followed.Reset(ctx, epoch, start) })
+	case CodeState:
+		epoch, state := d.LeaderEpoch, d.Batches
+		f.repair(ctx, c, wg, func() error {
+			err := c.followed.TakeState(ctx, epoch, state)
+			if err != nil && !errors.Is(err, partition.ErrStaleLeaderEpoch) {
+				f.hangUp() // the leader takes it for delivered in this session
+			}
+			return err
+		})
 	default:
 		f.mu.Lock()
 		c.asked = false

@@ -18,6 +18,9 @@ const (
 	// maxPartitionBytes is what one position is answered with at most, unless
 	// a single batch is larger.
 	maxPartitionBytes = 1 << 20
+	// maxStateBytes bounds a saved state that is handed over: what a partition
+	// remembers is bounded far below it.
+	maxStateBytes = 64 << 20
 	// maxSession bounds the partitions of one connection.
 	maxSession = 1 << 20
 )
@@ -31,6 +34,8 @@ type Led interface {
 	// there are none or maxBytes is 0, with the watermark and start of the log, under the
 	// given leader epoch; partition.ErrNotLeader in any other.
 	Staged(epoch int32, from int64, maxBytes int) ([]byte, partition.FetchAnswer, error)
+	// SavedState is the state that Fetched's answer says is owed.
+	SavedState() ([]byte, error)
 	// Watch calls fn, which does not block, whenever something is staged, or
 	// the watermark, the log's start or the leadership changes.
 	Watch(fn func()) (cancel func())
@@ -96,6 +101,9 @@ type place struct {
 	refuse *Data
 	sentHW int64
 	gone   bool
+	// owed is the offset of the saved state that the follower needs before it
+	// gets batches, stated that of the one that it was sent.
+	owed, stated int64
 }
 
 // receive takes positions until the connection ends.
@@ -135,8 +143,12 @@ func (s *session) take(brokerEpoch uint64, p *Position) error {
 	if err != nil {
 		return err
 	}
-	refuse := s.judge(pl.led, brokerEpoch, p) // only this goroutine writes led
+	refuse, owed := s.judge(pl.led, brokerEpoch, p) // only this goroutine writes led
 	s.mu.Lock()
+	if p.LeaderEpoch != pl.LeaderEpoch || refuse != nil {
+		pl.stated = 0 // it may not have taken it over, or is going to empty its log
+	}
+	pl.owed = owed
 	pl.Position, pl.refuse, pl.accepted = *p, refuse, refuse == nil
 	pl.wants = p.Wants || pl.wants
 	s.mu.Unlock()
@@ -177,11 +189,12 @@ func (s *session) place(id plog.ID) (*place, error) {
 	return pl, nil
 }
 
-// judge asks the partition whether the position is served; what it returns is
-// sent instead of batches.
-func (s *session) judge(led Led, brokerEpoch uint64, p *Position) *Data {
+// judge asks the partition whether the position is served; refuse is sent
+// instead of batches, if it isn't. owed is the offset of the saved state that
+// the follower needs, if it is.
+func (s *session) judge(led Led, brokerEpoch uint64, p *Position) (refuse *Data, owed int64) {
 	if led == nil {
-		return &Data{ID: p.ID, Code: CodeNotLeader, LeaderEpoch: p.LeaderEpoch}
+		return &Data{ID: p.ID, Code: CodeNotLeader, LeaderEpoch: p.LeaderEpoch}, 0
 	}
 	a, err := led.Fetched(partition.Fetch{
 		Node: s.follower, BrokerEpoch: brokerEpoch, LeaderEpoch: p.LeaderEpoch,
@@ -197,9 +210,9 @@ func (s *session) judge(led Led, brokerEpoch uint64, p *Position) *Data {
 	case a.Diverging != nil:
 		d.Code, d.DivergingEpoch, d.DivergingEnd = CodeDiverging, a.Diverging.Epoch, a.Diverging.End
 	default:
-		return nil
+		return nil, a.Owed
 	}
-	return d
+	return d, 0
 }
 
 // codeOf maps a partition's refusal of a fetch.
@@ -312,12 +325,18 @@ func (s *session) answer(msg []byte, pl *place) ([]byte, error) {
 		pl.wants = false
 	}
 	led, gone, accepted := pl.led, pl.gone, pl.accepted
+	owes := led != nil && accepted && wants && refuse == nil && pl.owed > pl.stated
+	if owes {
+		pl.stated, pl.wants = pl.owed, false
+	}
 	s.mu.Unlock()
 	switch {
 	case gone:
 		return msg, nil
 	case refuse != nil:
 		msg = AppendData(msg, refuse)
+	case owes:
+		msg = AppendData(msg, s.state(pl, led, &p))
 	case led != nil && accepted:
 		d, ok := s.look(led, &p, wants, sentHW)
 		if !ok {
@@ -331,6 +350,20 @@ func (s *session) answer(msg []byte, pl *place) ([]byte, error) {
 	}
 	err := s.conn.Send(msg)
 	return shrink(msg), err
+}
+
+// state reads the saved state that a follower is owed. If that fails the
+// follower asks again, and gets no batches before.
+func (s *session) state(pl *place, led Led, p *Position) *Data {
+	d := &Data{ID: p.ID, LeaderEpoch: p.LeaderEpoch, Code: CodeState}
+	var err error
+	if d.Batches, err = led.SavedState(); err != nil || len(d.Batches) > maxStateBytes {
+		d.Code, d.Batches = CodeFailed, nil
+		s.mu.Lock()
+		pl.stated = 0
+		s.mu.Unlock()
+	}
+	return d
 }
 
 // look reads what a partition has for a position.

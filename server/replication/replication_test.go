@@ -270,3 +270,34 @@ func TestWishOutlivesRefusal(t *testing.T) {
 		t.Fatalf("answered %+v, %v", d, err)
 	}
 }
+
+// A follower that is owed the leader's saved state gets no batch before it has
+// taken that over, and gets it once; what fails is repeated.
+func TestStateComesBeforeBatches(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		saved    string // by the leader
+		owed     int64  // -1 for the follower: its first attempt fails
+		repaired string
+	}{
+		{"at once", "now", 0, "[state now at 0]"},
+		{"the leader can't read it at first", "", 0, "[state later at 0]"},
+		{"the follower can't save it at first", "now", -1, "[state now at 0 state now at 0]"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := newPair(t)
+			leader, follower := p.leads(0)
+			leader.owed, leader.saved, follower.owed = 3, tc.saved, tc.owed
+			leader.append(0, "abcd")
+			p.fetcher.Add(partitionID(0), follower)
+			eventually(t, "copied", func() bool { r, _ := follower.snapshot(); return r == "abcd" })
+			leader.append(0, "e")
+			eventually(t, "copied", func() bool { r, _ := follower.snapshot(); return r == "abcde" })
+			follower.mu.Lock()
+			defer follower.mu.Unlock()
+			if got := fmt.Sprint(follower.repaired); got != tc.repaired {
+				t.Errorf("%s, want %s", got, tc.repaired)
+			}
+		})
+	}
+}

@@ -75,6 +75,9 @@ const (
 	CodeNotReplica
 	// CodeFailed: the leader could not read its log.
 	CodeFailed
+	// CodeState: Batches is the leader's saved state, which the follower takes
+	// over before it goes on: the batches alone don't tell it.
+	CodeState
 
 	codes
 )
@@ -88,8 +91,8 @@ type Data struct {
 	LogStart       int64
 	DivergingEpoch int32
 	DivergingEnd   int64
-	// Batches are whole record batches from the position's Offset on; after
-	// decoding they alias the message.
+	// Batches are whole record batches from the position's Offset on, or, with
+	// CodeState, a saved state; after decoding they alias the message.
 	Batches []byte
 }
 
