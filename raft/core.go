@@ -15,7 +15,9 @@ import (
 // Timing, in ticks. The driver of a core decides what a tick is; Node's is
 // TickInterval.
 const (
-	heartbeatTicks = 1
+	// Half of the messages of an idle group are heartbeats' and their answers;
+	// five of them fit into the shortest election.
+	heartbeatTicks = 2
 	electionTicks  = 10 // to 19, at random
 )
 

@@ -218,4 +218,3 @@ func (b *bench) fill(ctx context.Context, address, topic string, size int64) (in
 	}
 	return (info.High - first) * largeValue, nil
 }
-

@@ -30,6 +30,7 @@ package kv
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -71,6 +72,8 @@ var (
 	// ErrFailed: an earlier write failed; what the disk holds is not known.
 	// The process must end.
 	ErrFailed = errors.New("store failed")
+
+	errClosed = fmt.Errorf("%w: it was closed", ErrFailed)
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -86,6 +89,8 @@ type Options struct {
 	Ballast int64
 	// FS is where free space is asked for; nil: the machine's.
 	FS vfs.FS
+
+	memTable int64 // its size; tests make it small
 }
 
 // DB is an open store. It is safe for concurrent use; writes are made by one
@@ -95,8 +100,10 @@ type DB struct {
 	dir   string
 	space *space
 
-	mu     sync.Mutex
-	failed error
+	mu        sync.Mutex
+	failed    error
+	closed    bool
+	compactor compactor
 }
 
 // Open opens a store, or makes one in a directory that is empty or absent.
@@ -128,18 +135,20 @@ func Open(o Options) (db *DB, err error) {
 	if err := s.reserve(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", o.Dir, err), b.Close())
 	}
-	return &DB{db: b, dir: o.Dir, space: s}, nil
+	db = &DB{db: b, dir: o.Dir, space: s, compactor: newCompactor()}
+	go db.compact(o.Logger)
+	return db, nil
 }
 
 func settings(o Options) badger.Options {
 	return badger.DefaultOptions(o.Dir).
 		WithSyncWrites(true).
 		WithDetectConflicts(false).
-		WithMemTableSize(memTable).
+		WithMemTableSize(cmp.Or(o.memTable, memTable)).
 		WithNumMemtables(2).
-		WithNumLevelZeroTables(4).
-		WithNumLevelZeroTablesStall(10).
-		WithNumCompactors(2).
+		WithNumLevelZeroTables(level0Tables).
+		WithNumLevelZeroTablesStall(level0Stall).
+		WithNumCompactors(0). // see compactor
 		WithNumGoroutines(1).
 		WithCompression(options.None).
 		WithChecksumVerificationMode(options.OnBlockRead).
@@ -213,6 +222,7 @@ func (d *DB) Write(b *Batch) error {
 		d.failed = fmt.Errorf("%w: write %s: %w", ErrFailed, d.dir, err)
 		return d.failed
 	}
+	d.compactor.wrote(b.size)
 	return nil
 }
 
@@ -332,12 +342,20 @@ func (d *DB) CheckSpace(n int) error {
 	return d.space.check(n)
 }
 
-// Close flushes and closes the store. Snapshots must be closed before. On a
-// full disk it leaves the files as they are instead: Badger flushes through a
-// mapping, which the lack of space would turn into a signal that ends the
-// process. Everything is synced and is replayed by the next Open; until the
-// process ends the directory stays locked.
+// Close flushes and closes the store; writes fail from then on. Snapshots must
+// be closed before. On a full disk it leaves the files as they are instead:
+// Badger flushes through a mapping, which the lack of space would turn into a
+// signal that ends the process. Everything is synced and is replayed by the
+// next Open; until the process ends the directory stays locked.
 func (d *DB) Close() error {
+	d.mu.Lock()
+	again := d.closed
+	d.closed, d.failed = true, cmp.Or(d.failed, errClosed)
+	d.mu.Unlock()
+	if again {
+		return nil
+	}
+	d.compactor.stop()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.space.check(0) != nil {

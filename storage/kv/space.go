@@ -70,12 +70,8 @@ func (s *space) check(n int) error {
 	if s.minFree < 0 {
 		return nil
 	}
-	free, _, err := s.fs.Free(s.dir)
-	if err != nil {
+	if err := s.room(n); err != nil {
 		return err
-	}
-	if free < s.minFree+int64(n) {
-		return fmt.Errorf("%w: %d bytes are free and %d must remain", ErrDiskFull, free, s.minFree)
 	}
 	s.written += int64(n)
 	if s.written < reserveEvery {
@@ -83,6 +79,21 @@ func (s *space) check(n int) error {
 	}
 	s.written = 0
 	return s.reserve()
+}
+
+// room tells whether n bytes more may be written. It needs no lock.
+func (s *space) room(n int) error {
+	if s.minFree < 0 {
+		return nil
+	}
+	free, _, err := s.fs.Free(s.dir)
+	if err != nil {
+		return err
+	}
+	if free < s.minFree+int64(n) {
+		return fmt.Errorf("%w: %d bytes are free and %d must remain", ErrDiskFull, free, s.minFree)
+	}
+	return nil
 }
 
 // reserve makes sure of the space of the files that Badger maps and writes to:
