@@ -102,7 +102,7 @@ func (b *Broker) beginRecord(ctx context.Context, e *entry, part *part, r partit
 	}
 	pending, err := rep.BeginRecord(r)
 	if err != nil {
-		return nil, b.refused(span, e, p, err)
+		return b.finalAppend(ctx, e, rep, b.refused(span, e, p, err))
 	}
 	b.counters.records.Inc()
 	b.counters.recordBytes.Add(float64(len(r.Key) + len(r.Value)))
@@ -145,7 +145,7 @@ func (b *Broker) beginBatch(ctx context.Context, e *entry, part *part, r partiti
 	span := b.appends.Start(ctx, topic, p, r.Header.Count)
 	pending, err := rep.BeginBatch(r)
 	if err != nil {
-		return nil, b.refused(span, e, p, err)
+		return b.finalAppend(ctx, e, rep, b.refused(span, e, p, err))
 	}
 	b.counters.batchRecords.Add(float64(r.Header.Count))
 	b.counters.batchBytes.Add(float64(size))
@@ -179,7 +179,7 @@ func (b *Broker) setFence(ctx context.Context, e *entry, part *part, token strin
 		return 0, err
 	}
 	offset, err = rep.SetFence(ctx, token, expect)
-	if err != nil {
+	if err = b.final(ctx, e, rep, err); err != nil {
 		return 0, b.explain(e, part.number, fmt.Errorf("set fence of %s/%d: %w", e.topic.Name, part.number, err))
 	}
 	return offset, nil
@@ -209,7 +209,7 @@ func (b *Broker) trim(ctx context.Context, e *entry, part *part, before int64) (
 		return 0, err
 	}
 	logStart, err = rep.Trim(ctx, before)
-	if err != nil {
+	if err = b.final(ctx, e, rep, err); err != nil {
 		return 0, b.explain(e, part.number, fmt.Errorf("trim %s/%d: %w", e.topic.Name, part.number, err))
 	}
 	return logStart, nil

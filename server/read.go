@@ -41,16 +41,25 @@ func (b *Broker) Read(ctx context.Context, req ReadRequest) (ReadResult, error) 
 	return res, err
 }
 
-// readThere reads from the node that leads.
+// readThere reads from the node that leads. When this node begins to shut down
+// it asks again without waiting: what it says must be the leader's answer.
 func (b *Broker) readThere(ctx context.Context, leader *forward.Client, e *entry, req ReadRequest) (ReadResult, error) {
-	ctx, cancel := context.WithCancel(ctx)
+	there := forward.Read{Offset: req.Offset, MaxBytes: req.MaxBytes, Isolation: req.Isolation, Wait: req.Wait}
+	ask := func(ctx context.Context) ([]byte, partition.Offsets, error) {
+		return leader.Read(ctx, logID(e.topic.ID, req.Partition), there)
+	}
+	patient := there.Wait > 0 && b.drained.Err() == nil
+	waiting, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(b.drained, cancel)()
-	batches, offsets, err := leader.Read(ctx, logID(e.topic.ID, req.Partition), forward.Read{
-		Offset: req.Offset, MaxBytes: req.MaxBytes, Isolation: req.Isolation, Wait: req.Wait,
-	})
-	if err != nil && b.drained.Err() != nil {
-		return ReadResult{TopicID: e.topic.ID}, nil
+	if patient {
+		defer context.AfterFunc(b.drained, cancel)()
+	} else {
+		there.Wait = 0
+	}
+	batches, offsets, err := ask(waiting)
+	if err != nil && patient && waiting.Err() != nil && ctx.Err() == nil {
+		there.Wait = 0
+		batches, offsets, err = ask(ctx)
 	}
 	if err != nil {
 		return ReadResult{}, b.relayed(e, req.Partition, err)
@@ -94,10 +103,7 @@ func (b *Broker) read(ctx context.Context, e *entry, part *part, req ReadRequest
 
 func (b *Broker) readOnce(ctx context.Context, e *entry, rep *replica.Replica, req ReadRequest) (ReadResult, error) {
 	batches, offsets, err := rep.Read(req.Offset, req.MaxBytes, req.Isolation)
-	if errors.Is(err, partition.ErrOffsetBeyondEnd) {
-		err = b.beyondEnd(ctx, e, rep, err)
-	}
-	if err != nil {
+	if err = b.final(ctx, e, rep, err); err != nil {
 		return ReadResult{}, b.explain(e, req.Partition, fmt.Errorf("read %s/%d: %w", req.Topic, req.Partition, err))
 	}
 	b.o.Metrics.Read.Add(float64(len(batches)))

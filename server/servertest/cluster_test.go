@@ -334,3 +334,23 @@ func TestClusterRefusesStrangers(t *testing.T) {
 		}
 	}
 }
+
+// A node that begins to shut down still tells readers of other nodes'
+// partitions what the leader says: not an empty log, and no end that isn't.
+func TestClusterDrainingFront(t *testing.T) {
+	c := StartCluster(t, 3)
+	create(t, c.Nodes[0], `{"name":"t","replication_factor":3}`)
+	produce(t, c.Nodes[0], "t", "x")
+	front := c.Nodes[partitions(t, c.Nodes[0], "t")[0].Leader%3] // the one after the leader
+	got := make(chan readPage)
+	go func() { got <- read(t, front, "t", 0, "offset=1&wait=20s") }()
+	time.Sleep(20 * time.Millisecond) // let it wait; the outcome does not depend on it
+	front.Broker.Drain()
+	if page := <-got; len(page.Records) != 0 || page.NextOffset != 1 || page.HighWatermark != 1 {
+		t.Errorf("a wait that was cut short: %+v", page)
+	}
+	if page := read(t, front, "t", 0, "offset=0"); page.values() != "x" {
+		t.Errorf("read while draining: %+v", page)
+	}
+	call(t, front, "GET /v1/topics/t/partitions/0/records?offset=9", "").want(t, http.StatusRequestedRangeNotSatisfiable)
+}
