@@ -97,8 +97,11 @@ func (s *Store) checkpoint(flush, closed bool) error {
 		}
 	}
 	garbage, condemned := s.takeTrash() // before the logs are looked at: none of them knows these files
+	s.opts.pause("between")
 	c, least := s.capture()
+	s.opts.pause("between")
 	c.Start = s.journal.Oldest(least, closed)
+	s.opts.pause("between")
 	bytes, err := s.writeCheckpoint(&c)
 	if err != nil {
 		s.trash(garbage...)
@@ -106,6 +109,7 @@ func (s *Store) checkpoint(flush, closed bool) error {
 		return err
 	}
 	c.known()
+	s.opts.pause("between")
 	s.journal.Release(c.Start)
 	s.emptyTrash(garbage)
 	for _, x := range condemned {
@@ -130,6 +134,7 @@ func (s *Store) capture() (c checkpoint, least uint64) {
 	least = s.journaled.Load()
 	c = checkpoint{Store: s.id, LSN: least, Clock: s.clock.Load()}
 	for _, l := range s.snapshot() {
+		s.opts.pause("entry")
 		if e, ok := l.entry(); ok {
 			least = min(least, e.LSN)
 			c.Logs = append(c.Logs, e)
@@ -139,12 +144,27 @@ func (s *Store) capture() (c checkpoint, least uint64) {
 	return c, least
 }
 
-// entry is the log's part of a checkpoint; ok is false if it needs none.
+// A log whose deletion is under way is still in a checkpoint, with a text of
+// its own in the place of why it can't be used: its files may go any time, so
+// frames from before the deletion must not be replayed, whether the deletion's
+// own frame is there or not.
+const (
+	deletedText = "deleted"
+	wreckText   = "deleted; it was corrupt"
+)
+
+// entry is the log's part of a checkpoint; ok is false if it needs none: that
+// is so of a log of which the journal never had a frame.
 func (l *Log) entry() (e logEntry, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if errors.Is(l.gone, ErrDeleted) {
-		return e, false
+		e = logEntry{ID: l.id, Incarnation: l.incarnation, Broken: deletedText, log: l}
+		e.LSN = min(l.removed, l.s.journaled.Load())
+		if l.wreck {
+			e.Broken = wreckText
+		}
+		return e, true
 	}
 	e = logEntry{
 		ID: l.id, Incarnation: l.incarnation, LSN: l.recoveryLSN(), Start: l.start.Load(), Empty: l.empty,
@@ -169,7 +189,7 @@ func (l *Log) entry() (e logEntry, ok bool) {
 			break
 		}
 	}
-	return e, l.end.Load() > 0 || l.gone != nil
+	return e, l.end.Load() > 0 || l.gen > 0 || l.gone != nil
 }
 
 func segmentEntry(seg *segment.Segment) segEntry {

@@ -93,6 +93,7 @@ func (s *Store) gather() *underway {
 	for _, o := range u.ops {
 		s.apply(o)
 	}
+	s.opts.pause("between")
 	for _, l := range logs {
 		s.take(l, &u.Cycle)
 	}
@@ -124,6 +125,7 @@ func (s *Store) run(c *Cycle) error {
 	if len(s.frames) == 0 {
 		return nil
 	}
+	s.opts.pause("between")
 	c.ID, c.Journal = s.journal.NextCycle(), s.directs < len(s.parts)
 	c.SyncStart = s.opts.Now()
 	if err := s.persist(); err != nil {
@@ -207,6 +209,7 @@ func (s *Store) writeJournal() error {
 
 // finish tells everybody that the cycle is on disk.
 func (s *Store) finish(c *Cycle, ops []*op) {
+	s.opts.pause("between")
 	for i := range s.parts {
 		p := &s.parts[i]
 		p.log.mu.Lock()

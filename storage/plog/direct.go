@@ -119,6 +119,7 @@ func (s *Store) persist() error {
 		return err
 	}
 	s.known()
+	s.opts.pause("between")
 	s.releaseParts()
 	return nil
 }

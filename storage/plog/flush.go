@@ -87,6 +87,7 @@ func (s *Store) flushAll() error {
 		}
 	}
 	for i := range todo {
+		s.opts.pause("between")
 		todo[i].publish()
 	}
 	return nil

@@ -25,13 +25,16 @@ type Log struct {
 	// writes, truncation, retention, compaction. It is taken before mu.
 	io sync.Mutex
 
-	stateMu sync.Mutex // orders work on the snapshots' files; taken before mu
+	stateMu    sync.Mutex // orders work on the snapshots' files; taken before mu
+	stateNames bool       // some were removed, not durably yet; guarded by stateMu
 
 	mu      sync.Mutex // guards what follows; never held over I/O
 	owner   Owner
 	cfg     Config
-	claimed bool  // Create was called since the store was opened
-	gone    error // ErrDeleted, or why the log can't be used
+	claimed bool   // Create was called since the store was opened
+	gone    error  // ErrDeleted, or why the log can't be used
+	removed uint64 // LSN of the frame that deleted it
+	wreck   bool   // it was corrupt when it was deleted: its files are put away
 	tail    tail
 	staged  int64 // bytes at or above taken
 	taken   int64 // batches below it are on disk, or in a cycle under way

@@ -189,6 +189,16 @@ func (s *Store) Delete(ctx context.Context, id ID) error {
 		return fmt.Errorf("delete log %s: %w", id, ErrUnknownLog)
 	}
 	o := s.deletion(l)
+	o.unlockStates = true
+	l.stateMu.Lock()
+	// The log's next life may have the same incarnation, and would take the
+	// snapshots for its own. What is left of a corrupt log is kept.
+	if l.usable() == nil {
+		if err := l.dropStates(-1); err != nil {
+			l.stateMu.Unlock()
+			return l.wrap("delete", err)
+		}
+	}
 	s.submit(o)
 	return l.wrap("delete", s.await(ctx, o))
 }
@@ -200,6 +210,7 @@ func (s *Store) deletion(l *Log) *op {
 			return false, ErrDeleted
 		}
 		l.remove()
+		l.removed = s.lsn
 		return true, nil
 	})
 }
@@ -269,7 +280,7 @@ func (l *Log) resetTo(start int64) {
 }
 
 func (l *Log) remove() {
-	if l.gone != nil { // corrupt: what is left of it may be wanted
+	if l.wreck = l.gone != nil; l.wreck { // corrupt: what is left of it may be wanted
 		l.s.quarantine(life{l.id, l.incarnation})
 		l.segs, l.states = nil, nil
 	}

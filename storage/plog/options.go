@@ -72,6 +72,8 @@ type Options struct {
 	Metrics   *Metrics
 
 	treeFiles int // see defaultTreeFiles; tests set it
+	// pause is called where others may come between; tests set it.
+	pause func(where string)
 
 	// NoSync skips every sync: a mutation, for tests that must fail then.
 	NoSync bool
@@ -110,6 +112,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.Metrics == nil {
 		o.Metrics = &Metrics{}
+	}
+	if o.pause == nil {
+		o.pause = func(string) {}
 	}
 	o.sizes()
 }

@@ -40,6 +40,8 @@ type lost struct {
 	*Log
 	lsn    uint64 // frames below are reflected
 	broken error
+	// leaving says that it was being deleted when the checkpoint was made.
+	leaving bool
 	// doubt is an extent that can't be read. In the last cycle it is a torn
 	// write; else the log is corrupt.
 	doubt      error
@@ -75,7 +77,14 @@ func (r *recovery) load(e *logEntry) {
 	}
 	l.start.Store(e.Start)
 	l.end.Store(l.written())
-	if e.Broken != "" {
+	switch e.Broken {
+	case "":
+	case deletedText, wreckText:
+		l.leaving, l.broken = true, ErrDeleted
+		if l.wreck = e.Broken == wreckText; l.wreck {
+			l.broken = ErrCorrupt
+		}
+	default:
 		l.broken = fmt.Errorf("%w: %s", ErrCorrupt, strings.TrimPrefix(e.Broken, ErrCorrupt.Error()+": "))
 	}
 	r.logs[life{e.ID, e.Incarnation}] = l
@@ -143,8 +152,7 @@ func (r *recovery) replay(f *journal.Frame) error {
 		return nil
 	}
 	if f.Kind == journal.Delete {
-		l.remove()
-		delete(r.logs, key)
+		r.remove(l)
 		return nil
 	}
 	if l.doubt != nil && f.Cycle > l.doubtCycle && l.broken == nil {
@@ -162,6 +170,15 @@ func (r *recovery) replay(f *journal.Frame) error {
 		return l.replayOp(f)
 	}
 	return nil
+}
+
+// remove ends a log.
+func (r *recovery) remove(l *lost) {
+	if l.broken != nil && !errors.Is(l.broken, ErrDeleted) {
+		l.gone = l.broken
+	}
+	l.Log.remove()
+	delete(r.logs, life{l.id, l.incarnation})
 }
 
 func (l *lost) replayData(f *journal.Frame) error {
@@ -320,6 +337,11 @@ func (r *recovery) finish(rec journal.Recovered) error {
 	r.s.lsn = rec.NextLSN
 	r.s.journaled.Store(rec.NextLSN)
 	for _, key := range r.order() {
+		if l := r.logs[key]; l.leaving {
+			r.remove(l)
+			r.again = true // before the same life can have other frames
+			continue
+		}
 		if err := r.judge(r.logs[key], rec.LastCycle); err != nil {
 			return err
 		}
@@ -435,7 +457,11 @@ func (r *recovery) sweep() {
 			known[l.s.path(l.stateName(ref))] = true
 		}
 	}
-	r.s.takeTrash() // all of it is among the unknown
+	_, condemned := r.s.takeTrash() // the garbage is among the unknown
+	r.s.quarantine(condemned...)
+	for _, x := range condemned {
+		broken[x] = true
+	}
 	for _, name := range append(slices.Sorted(maps.Keys(r.files)), r.strange...) {
 		f, ok := parseName(path.Base(name))
 		if !ok || !known[name] && !broken[life{f.id, f.incarnation}] {

@@ -89,6 +89,7 @@ func (l *Log) SaveState(offset int64, state []byte) error {
 	l.mu.Unlock()
 	for _, ref := range drop {
 		l.s.discard(l.s.path(l.stateName(ref)))
+		l.stateNames = true
 	}
 	return l.wrap("save state of", err)
 }
@@ -154,10 +155,12 @@ func (l *Log) dropStates(offset int64) error {
 			return err
 		}
 	}
-	if len(dropped) == 0 {
+	if len(dropped) == 0 && !l.stateNames {
 		return nil
 	}
-	return l.s.syncDir(shardOf(l.id))
+	err := l.s.syncDir(shardOf(l.id))
+	l.stateNames = err != nil
+	return err
 }
 
 // splitStates tells the snapshots at or below offset from those above.

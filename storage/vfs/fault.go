@@ -62,6 +62,7 @@ type Rule struct {
 // counts. It is safe for concurrent use.
 type Fault struct {
 	fs     FS
+	watch  func(Op, string)
 	mu     sync.Mutex
 	rules  []*Armed
 	counts map[call]int
@@ -76,6 +77,10 @@ type call struct {
 func NewFault(fs FS) *Fault {
 	return &Fault{fs: fs, counts: map[call]int{}}
 }
+
+// Watch makes fn see every call before it is done, whatever the rules say. It
+// may wait, to let others come first. Call it before the first use.
+func (f *Fault) Watch(fn func(op Op, name string)) { f.watch = fn }
 
 // Armed is a Rule in force.
 type Armed struct {
@@ -188,6 +193,9 @@ func (r *Rule) matches(op Op, names []string) bool {
 // enter counts the call, waits if a rule says so, and returns the rule that
 // makes it fail, or nil.
 func (f *Fault) enter(op Op, names ...string) *Rule {
+	if f.watch != nil {
+		f.watch(op, names[0])
+	}
 	f.mu.Lock()
 	f.counts[call{op, names[0]}]++
 	var due *Armed
