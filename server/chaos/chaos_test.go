@@ -51,7 +51,7 @@ func built(t *testing.T) string {
 // TestKill kills the node again and again while clients write and read.
 func TestKill(t *testing.T) {
 	bin, dir := built(t), t.TempDir()
-	duration := 6 * time.Second
+	duration := 3 * time.Second
 	if s := os.Getenv("CHRONIK_CHAOS"); s != "" {
 		d, err := time.ParseDuration(s)
 		if err != nil {

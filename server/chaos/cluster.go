@@ -34,6 +34,8 @@ type Member struct {
 	Dir string // data directory
 	URL string
 
+	kafka string // address
+
 	args   []string
 	proc   *Process // nil while it is down
 	paused bool
@@ -68,7 +70,7 @@ const memberAddrs = 4
 func (c *Cluster) member(addrs []string, dir string, id int) *Member {
 	c.Net.Add(id, addrs[0], addrs[1])
 	return &Member{
-		ID: id, Dir: dir, URL: "http://" + addrs[2],
+		ID: id, Dir: dir, URL: "http://" + addrs[2], kafka: addrs[3],
 		args: []string{
 			"--node-id", fmt.Sprint(id), "--http", addrs[2], "--kafka", addrs[3],
 			"--peer", addrs[1], "--peer-advertise", addrs[0],
@@ -197,6 +199,14 @@ func (c *Cluster) URLs() (urls []string) {
 	return urls
 }
 
+// kafkaAddrs are where Kafka's clients find the nodes.
+func (c *Cluster) kafkaAddrs() (addrs []string) {
+	for _, m := range c.Members {
+		addrs = append(addrs, m.kafka)
+	}
+	return addrs
+}
+
 // Logs are the last lines of every node that runs.
 func (c *Cluster) Logs() string {
 	var b strings.Builder
@@ -283,8 +293,8 @@ func Await(ctx context.Context, done func() error) error {
 }
 
 // Healthy returns when every node says that all nodes live and that the
-// topic's replicas are all in sync.
-func (c *Cluster) Healthy(ctx context.Context, topic string) error {
+// topics' replicas are all in sync.
+func (c *Cluster) Healthy(ctx context.Context, topics ...string) error {
 	return Await(ctx, func() error {
 		for _, m := range c.Members {
 			s, err := c.Status(ctx, m)
@@ -296,19 +306,29 @@ func (c *Cluster) Healthy(ctx context.Context, topic string) error {
 					return fmt.Errorf("node %d says that node %d is dead", m.ID, n.ID)
 				}
 			}
-			parts, err := c.Partitions(ctx, m, topic)
-			if err != nil {
-				return err
-			}
-			for _, p := range parts {
-				if p.Leader == 0 || len(p.ISR) != len(p.Replicas) {
-					return fmt.Errorf("node %d says %s/%d has leader %d, isr %v of %v",
-						m.ID, topic, p.Number, p.Leader, p.ISR, p.Replicas)
+			for _, topic := range topics {
+				if err := c.inSync(ctx, m, topic); err != nil {
+					return err
 				}
 			}
 		}
 		return nil
 	})
+}
+
+// inSync is nil when a node says that the topic's replicas are all in sync.
+func (c *Cluster) inSync(ctx context.Context, m *Member, topic string) error {
+	parts, err := c.Partitions(ctx, m, topic)
+	if err != nil {
+		return err
+	}
+	for _, p := range parts {
+		if p.Leader == 0 || len(p.ISR) != len(p.Replicas) {
+			return fmt.Errorf("node %d says %s/%d has leader %d, isr %v of %v",
+				m.ID, topic, p.Number, p.Leader, p.ISR, p.Replicas)
+		}
+	}
+	return nil
 }
 
 // Leader is the node that leads a partition, as a node says that runs.

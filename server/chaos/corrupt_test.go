@@ -54,7 +54,9 @@ func TestCorruptSegment(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, c.Logs())
 	}
-	settle(ctx, t, c, load)
+	if err := Settle(ctx, c, load); err != nil {
+		t.Fatal(err)
+	}
 	if _, faults := Check(load, victim.URL); len(faults) > 0 {
 		t.Errorf("promises broken:\n%s", strings.Join(faults, "\n"))
 	}

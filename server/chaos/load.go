@@ -94,7 +94,10 @@ func (l *Load) write(ctx context.Context, w int) {
 }
 
 // answered is how a request ended; the zero value means that nobody knows.
-type answered struct{ acked, notApplied bool }
+type answered struct {
+	acked, notApplied bool
+	status            int
+}
 
 // record posts one value to a node.
 func (l *Load) record(node, value string, p int32, idempotencyKey string) answered {
@@ -217,7 +220,7 @@ func (l *Load) exchange(req *http.Request, answer any, statuses ...int) answered
 		return answered{}
 	}
 	if slices.Contains(statuses, resp.StatusCode) {
-		return answered{acked: json.Unmarshal(body, answer) == nil}
+		return answered{acked: json.Unmarshal(body, answer) == nil, status: resp.StatusCode}
 	}
 	if resp.StatusCode < http.StatusInternalServerError && resp.StatusCode != http.StatusTooManyRequests {
 		l.History.fault("%s %s: %s: %s", req.Method, req.URL, resp.Status, body)
@@ -228,7 +231,7 @@ func (l *Load) exchange(req *http.Request, answer any, statuses ...int) answered
 	if json.Unmarshal(body, &problem) != nil || problem.Outcome != "not_applied" && problem.Outcome != "unknown" {
 		l.History.fault("%s %s: %s says no outcome: %s", req.Method, req.URL, resp.Status, body)
 	}
-	return answered{notApplied: problem.Outcome == "not_applied"}
+	return answered{notApplied: problem.Outcome == "not_applied", status: resp.StatusCode}
 }
 
 // pause is the client's wait before it tries a dead node again.

@@ -29,7 +29,8 @@ func Nemeses() []Nemesis {
 type Scene struct {
 	*Cluster
 	Random *rand.Rand
-	Topic  string
+	Topic  string   // whose leaders are picked
+	Topics []string // all that must be whole again
 }
 
 // Victim kinds of Kill.
@@ -225,7 +226,7 @@ func Roll() Nemesis {
 			if err := s.StartNode(ctx, m); err != nil {
 				return err
 			}
-			if err := s.Healthy(ctx, s.Topic); err != nil {
+			if err := s.Healthy(ctx, s.Topics...); err != nil {
 				return err
 			}
 		}
@@ -257,7 +258,7 @@ func (s *Scene) Run(ctx context.Context, n Nemesis, patience time.Duration) (rec
 		return 0, fmt.Errorf("%s: %w", n.Name, err)
 	}
 	healed := time.Now()
-	if err := s.Healthy(strike, s.Topic); err != nil {
+	if err := s.Healthy(strike, s.Topics...); err != nil {
 		return 0, fmt.Errorf("%s: not whole again: %w", n.Name, err)
 	}
 	if m := s.Died(); m != nil {
