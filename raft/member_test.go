@@ -160,6 +160,73 @@ func TestPromote(t *testing.T) {
 	}
 }
 
+func TestDemote(t *testing.T) {
+	silent := candidate{id: 2, node: 2}
+	v := func(ids ...uint64) (out []candidate) {
+		for _, id := range ids {
+			out = append(out, candidate{id: id, node: NodeID(id), ready: true})
+		}
+		return out
+	}
+	for _, tc := range []struct {
+		name       string
+		voters     []candidate
+		controller uint64
+		want       string
+	}{
+		{"alone", v(1), 1, ""},
+		{"two", v(1, 2), 1, "l2"},
+		{"two, the other leads", v(1, 2), 2, "l1"},
+		{"three", v(1, 2, 3), 1, ""},
+		{"four", v(1, 2, 3, 4), 1, "l4"},
+		{"four, one is silent", append(v(1, 3, 4), silent), 1, "l2"},
+	} {
+		if got := pb.ConfChangesToString(demote(tc.voters, tc.controller)); got != tc.want {
+			t.Errorf("%s: %q, want %q", tc.name, got, tc.want)
+		}
+	}
+}
+
+// A cluster of three shrinks to two and to one, each time by a node that is
+// stopped for good, and grows again: the number of voters stays odd.
+func TestShrinkAndGrow(t *testing.T) {
+	c := newTestCluster(t, 1, 2, 3)
+	c.static(1, 2, 3)
+	voters := func(n int) bool {
+		for _, node := range c.nodes {
+			if s := node.Status(); len(s.Voters) != n || len(s.Learners) != len(c.nodes)-n || s.Leader == 0 {
+				return false
+			}
+		}
+		return true
+	}
+	for left := 2; left >= 1; left-- {
+		var gone NodeID
+		for id := range c.nodes { // the sole voter can't go
+			if s := c.any().Status(); id != s.Leader && (len(s.Voters) > 1 || !slices.Contains(s.Voters, id)) {
+				gone = id
+			}
+		}
+		c.stop(gone)
+		if err := c.any().RemoveNode(t.Context(), gone); err != nil {
+			t.Fatalf("remove %d: %v", gone, err)
+		}
+		eventually(t, func() bool { return voters(1) })
+		propose(t, c.any().Node, register(NodeID(left)))
+		if err := os.RemoveAll(c.nodeDir(gone)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := c.any().Status().Leader
+	for id := range c.addrs {
+		if id != last {
+			c.mustStart(id, nil, c.addrs[last])
+		}
+	}
+	eventually(t, func() bool { return voters(3) })
+	c.converged()
+}
+
 // TestDifferentLists: nodes that were started with different lists never found
 // a cluster, and say why.
 func TestDifferentLists(t *testing.T) {

@@ -99,10 +99,14 @@ func (n *Node) tendMembers() {
 	if len(n.core.State().Conf.GetVotersOutgoing()) > 0 {
 		return
 	}
-	if changes := promote(voters, learners); changes != nil {
-		n.opts.Logger.Info("promoting metadata learners", "changes", pb.ConfChangesToString(changes))
+	changes := promote(voters, learners)
+	if changes == nil {
+		changes = demote(voters, n.id().raftID)
+	}
+	if changes != nil {
+		n.opts.Logger.Info("changing metadata voters", "changes", pb.ConfChangesToString(changes))
 		if err := n.core.ProposeConf(&pb.ConfChangeV2{Changes: changes}); err != nil {
-			n.opts.Logger.Debug("promote learners", "err", err)
+			n.opts.Logger.Debug("change voters", "err", err)
 		}
 	}
 }
@@ -141,6 +145,35 @@ func promote(voters, learners []candidate) []*pb.ConfChangeSingle {
 		out = append(out, single(pb.ConfChangeAddNode, l.id))
 	}
 	return out
+}
+
+// demote makes a learner of one voter where their number is even: after a
+// removal that nobody made up for. Two voters can't do without either, nor be
+// left by one; with one and a learner the learner may go. One that is not
+// heard from goes first, the controller never.
+func demote(voters []candidate, controller uint64) []*pb.ConfChangeSingle {
+	if len(voters)%2 != 0 {
+		return nil
+	}
+	slices.SortFunc(voters, func(a, b candidate) int {
+		if a.ready != b.ready {
+			return cmp.Compare(bit(a.ready), bit(b.ready))
+		}
+		return cmp.Or(-cmp.Compare(a.node, b.node), cmp.Compare(a.id, b.id))
+	})
+	for _, v := range voters {
+		if v.id != controller {
+			return []*pb.ConfChangeSingle{single(pb.ConfChangeAddLearnerNode, v.id)}
+		}
+	}
+	return nil
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func single(t pb.ConfChangeType, id uint64) *pb.ConfChangeSingle {

@@ -30,15 +30,17 @@ func Assign(m *Image, n, rf int) ([][]NodeID, error) {
 }
 
 // Raise adds replicas to a topic's partitions up to rf, as far as there are
-// brokers: the argument of RaiseTopic. Nil if there is nothing to add.
+// brokers that do not drain: the argument of RaiseTopic. Nil if there is
+// nothing to add.
 func Raise(m *Image, t *Topic, rf int) [][]NodeID {
 	l := newLoads(m)
+	l.brokers = slices.DeleteFunc(l.brokers, func(b load) bool { return b.draining })
 	rf = min(rf, len(l.brokers), MaxReplicas)
 	out := make([][]NodeID, len(t.Partitions))
 	raised := false
 	for i := range t.Partitions {
 		replicas := slices.Clone(t.Partitions[i].Replicas)
-		for len(replicas) < rf {
+		for len(replicas) < rf && l.has(replicas) {
 			replicas = append(replicas, l.pick(replicas))
 			raised = true
 		}
@@ -55,7 +57,7 @@ type loads struct{ brokers []load }
 
 type load struct {
 	id                NodeID
-	usable            bool
+	usable, draining  bool
 	leads, replicates int
 }
 
@@ -64,7 +66,7 @@ func newLoads(m *Image) *loads {
 	at := map[NodeID]int{}
 	for _, b := range m.Brokers() {
 		at[b.ID] = len(l.brokers)
-		l.brokers = append(l.brokers, load{id: b.ID, usable: b.Live() && !b.Draining})
+		l.brokers = append(l.brokers, load{id: b.ID, usable: b.Live() && !b.Draining, draining: b.Draining})
 	}
 	for _, t := range m.order {
 		for i := range t.Partitions {
@@ -81,6 +83,11 @@ func newLoads(m *Image) *loads {
 		}
 	}
 	return l
+}
+
+// has tells whether there is a broker without a replica.
+func (l *loads) has(replicas []NodeID) bool {
+	return slices.ContainsFunc(l.brokers, func(b load) bool { return !slices.Contains(replicas, b.id) })
 }
 
 // pick chooses the next replica of a partition that has the given ones.

@@ -1,6 +1,9 @@
 package meta
 
-import "slices"
+import (
+	"slices"
+	"strconv"
+)
 
 // Move is one partition's way to another assignment: the arguments of a
 // ReassignPartition.
@@ -14,9 +17,12 @@ type Move struct {
 // Drain plans where the replicas of a broker go: each to the live broker, not
 // draining itself, that has fewest and does not hold the partition. The new
 // replica takes the old one's rank, so a preferred leader is replaced by one;
-// the number of replicas stays. Partitions that leave the broker already are
-// not moved again. Equal images give equal plans. ErrNotEnoughBrokers, and no
-// plan, if any replica finds no place; ErrUnknownBroker.
+// the number of replicas stays. Only where that number was not chosen, and no
+// broker is left for a replica, does it go down, not below
+// min.insync.replicas: Raise brings it up again. Partitions that leave the
+// broker already are not moved again. Equal images give equal plans.
+// ErrNotEnoughBrokers, and no plan, if any replica finds no place;
+// ErrUnknownBroker.
 func Drain(m *Image, id NodeID) ([]Move, error) {
 	if _, ok := m.Broker(id); !ok {
 		return nil, refuse(ErrUnknownBroker, "broker %d", id).Err()
@@ -33,6 +39,9 @@ func Drain(m *Image, id NodeID) ([]Move, error) {
 			}
 			to, ok := l.replace(now, rank)
 			if !ok {
+				to, ok = fewer(t, now, id)
+			}
+			if !ok {
 				return nil, refuse(ErrNotEnoughBrokers, "%s/%d has replicas on %v, and no other live broker is left for broker "+
 					"%d's; start another one, or reassign the partition to fewer", t.Name, i, now, id).Err()
 			}
@@ -40,6 +49,16 @@ func Drain(m *Image, id NodeID) ([]Move, error) {
 		}
 	}
 	return moves, nil
+}
+
+// fewer is an assignment without one broker, if the topic may have fewer
+// replicas.
+func fewer(t *Topic, now []NodeID, id NodeID) ([]NodeID, bool) {
+	least := 1
+	if n, err := strconv.Atoi(t.Configs["min.insync.replicas"]); err == nil {
+		least = max(least, n)
+	}
+	return without(now, id), !t.RFExplicit && len(now) > least
 }
 
 // Assigned are the brokers that hold the partition, or will once its

@@ -3,6 +3,7 @@ package meta
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -29,7 +30,12 @@ func drainable(t *rapid.T) *Image {
 		if err != nil {
 			t.Fatal(err)
 		}
-		apply(&CreateTopic{ID: ID{byte(i + 1)}, Name: string(rune('a' + i)), Assignments: to})
+		c := &CreateTopic{ID: ID{byte(i + 1)}, Name: string(rune('a' + i)), Assignments: to}
+		c.RFExplicit = rapid.Bool().Draw(t, "chosen")
+		if rapid.Bool().Draw(t, "min isr set") {
+			c.Configs = map[string]string{"min.insync.replicas": strconv.Itoa(rapid.IntRange(1, rf).Draw(t, "min isr"))}
+		}
+		apply(c)
 	}
 	for id := range brokers {
 		if rapid.IntRange(0, 4).Draw(t, "away") == 0 {
@@ -40,7 +46,8 @@ func drainable(t *rapid.T) *Image {
 }
 
 // A plan moves each replica of the broker to a usable one that did not hold
-// the partition, and nothing else; the rest of the assignment stays.
+// the partition, and nothing else; the rest of the assignment stays. Where
+// there is none the partition has one replica fewer, if its topic may.
 func TestDrainPlans(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := drainable(t)
@@ -64,7 +71,7 @@ func TestDrainPlans(t *testing.T) {
 		}
 		for _, topic := range m.order {
 			for i := range topic.Partitions {
-				checkMove(t, m, id, topic.Partitions[i].Replicas, planned[topic.ID][int32(i)])
+				checkMove(t, m, id, topic, i, planned[topic.ID][int32(i)])
 			}
 		}
 		again, _ := Drain(m, id)
@@ -74,15 +81,19 @@ func TestDrainPlans(t *testing.T) {
 	})
 }
 
-func checkMove(t *rapid.T, m *Image, id NodeID, now, to []NodeID) {
+func checkMove(t *rapid.T, m *Image, id NodeID, topic *Topic, p int, to []NodeID) {
+	now := topic.Partitions[p].Replicas
 	if !slices.Contains(now, id) {
 		if to != nil {
 			t.Fatalf("%v was moved to %v", now, to)
 		}
 		return
 	}
-	if len(to) != len(now) {
-		t.Fatalf("%v became %v", now, to)
+	if len(to) < len(now) {
+		if !slices.Equal(to, without(now, id)) || free(m, now) || !shrinkable(topic, now) {
+			t.Fatalf("%v became %v", now, to)
+		}
+		return
 	}
 	for rank, n := range to {
 		b, _ := m.Broker(n)
@@ -95,15 +106,25 @@ func checkMove(t *rapid.T, m *Image, id NodeID, now, to []NodeID) {
 	}
 }
 
-// crowded tells whether a partition of the broker has no other usable broker.
+// free tells whether there is a usable broker that does not hold a partition.
+func free(m *Image, now []NodeID) bool {
+	return slices.ContainsFunc(m.Brokers(), func(b Broker) bool {
+		return b.Live() && !b.Draining && !slices.Contains(now, b.ID)
+	})
+}
+
+func shrinkable(t *Topic, now []NodeID) bool {
+	least, _ := strconv.Atoi(t.Configs["min.insync.replicas"])
+	return !t.RFExplicit && len(now) > max(least, 1)
+}
+
+// crowded tells whether a partition of the broker has no place for the replica
+// and may not do without.
 func crowded(m *Image, id NodeID) bool {
 	for _, t := range m.order {
 		for i := range t.Partitions {
 			now := t.Partitions[i].Replicas
-			free := slices.ContainsFunc(m.Brokers(), func(b Broker) bool {
-				return b.Live() && !b.Draining && !slices.Contains(now, b.ID)
-			})
-			if slices.Contains(now, id) && !free {
+			if slices.Contains(now, id) && !free(m, now) && !shrinkable(t, now) {
 				return true
 			}
 		}

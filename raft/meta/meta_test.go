@@ -319,6 +319,14 @@ func TestAssignSpreads(t *testing.T) {
 	if Raise(w.image, tp, 5) != nil {
 		t.Error("raised again")
 	}
+	w.apply(&CreateTopic{ID: ID{99}, Name: "two", Assignments: [][]NodeID{{1, 2}}})
+	for id := NodeID(4); id <= 5; id++ {
+		w.apply(&DrainBroker{ID: id, Draining: true})
+	}
+	tp, _ = w.image.Topic("two")
+	if to := Raise(w.image, tp, 5); len(to) != 1 || !slices.Equal(to[0], []NodeID{1, 2, 3}) {
+		t.Errorf("raised to %v: 4 and 5 drain", to)
+	}
 }
 
 func TestTopicsPages(t *testing.T) {
