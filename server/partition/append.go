@@ -147,7 +147,7 @@ func validSequence(p *ProducerSeq) error {
 // enoughReplicas holds acks=all appends back while fewer than
 // min.insync.replicas committed members of the ISR could hold them.
 func (s *State) enoughReplicas(acks Acks) error {
-	if acks == AcksAll && len(s.isr.committed) < s.cfg.MinISR {
+	if acks == AcksAll && len(s.isr.committed) < s.cfg.MinISR && !s.mutation.NoMinISR {
 		return fmt.Errorf("%w: %d in sync, min.insync.replicas is %d",
 			ErrNotEnoughReplicas, len(s.isr.committed), s.cfg.MinISR)
 	}

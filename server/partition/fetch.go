@@ -36,9 +36,9 @@ type FetchAnswer struct {
 // ErrUnknownLeaderEpoch, ErrStaleBrokerEpoch, ErrNotReplica, NotLeaderError.
 func (s *State) CheckFetch(f *Fetch) error {
 	switch {
-	case f.LeaderEpoch < s.leaderEpoch:
+	case f.LeaderEpoch < s.leaderEpoch && !s.mutation.NoFetchEpochs:
 		return ErrStaleLeaderEpoch
-	case f.LeaderEpoch > s.leaderEpoch:
+	case f.LeaderEpoch > s.leaderEpoch && !s.mutation.NoFetchEpochs:
 		return ErrUnknownLeaderEpoch
 	case s.role != RoleLeader:
 		return s.notLeader()
@@ -59,7 +59,7 @@ func (s *State) Fetched(now int64, f *Fetch, last int32, mine EpochEnd) (FetchAn
 	}
 	a := FetchAnswer{LogStart: s.logStart}
 	switch {
-	case diverges(f, last, mine):
+	case diverges(f, last, mine) && !s.mutation.NoTruncation:
 		a.Diverging = &mine
 		a.HighWatermark = s.hw
 		return a, nil
@@ -124,6 +124,8 @@ func (s *State) Truncated(end int64) {
 // ErrStaleLeaderEpoch or ErrUnknownLeaderEpoch.
 func (s *State) Following(epoch int32) error {
 	switch {
+	case s.mutation.NoFetchEpochs && s.role == RoleFollower:
+		return nil
 	case epoch > s.leaderEpoch:
 		return ErrUnknownLeaderEpoch
 	case epoch < s.leaderEpoch || s.role != RoleFollower:
@@ -134,7 +136,7 @@ func (s *State) Following(epoch int32) error {
 
 // Leading is nil if this node leads in the given epoch; else NotLeaderError.
 func (s *State) Leading(epoch int32) error {
-	if s.role != RoleLeader || epoch != s.leaderEpoch {
+	if s.role != RoleLeader || epoch != s.leaderEpoch && !s.mutation.NoFetchEpochs {
 		return s.notLeader()
 	}
 	return nil

@@ -151,13 +151,17 @@ func (s *State) lead(begin bool) {
 // advance moves the high watermark to the lowest flushed offset of the maximal
 // ISR, while the committed ISR is large enough.
 func (s *State) advance() bool {
-	if s.role != RoleLeader || len(s.isr.committed) < s.cfg.MinISR {
+	if s.role != RoleLeader || len(s.isr.committed) < s.cfg.MinISR && !s.mutation.NoMinISR {
 		return false
 	}
 	low := s.flushed
 	for k := range s.isr.followers {
 		f := &s.isr.followers[k]
-		if f.flushed < low && s.isr.maximal(f.node) {
+		member := s.isr.maximal(f.node)
+		if s.mutation.CommittedISR {
+			member = slices.Contains(s.isr.committed, f.node)
+		}
+		if f.flushed < low && member {
 			low = f.flushed
 		}
 	}

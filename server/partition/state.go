@@ -45,6 +45,8 @@ type State struct {
 	idem      idempotency
 	fence     fence
 	keys      keyIndex
+
+	mutation Mutation // zero but in tests
 }
 
 // New is the state of an empty partition on the given node.

@@ -61,6 +61,8 @@ type Options struct {
 	// pass the log's end, beside its caller; it must not block. Default: in a
 	// goroutine. For simulators.
 	Go func(fn func())
+	// Mutation switches safeguards off, in tests that must fail then.
+	Mutation partition.Mutation
 
 	// PackBytes and PackRecords bound the batch that single records are packed
 	// into. Defaults 1 MiB and 10,000; max.message.bytes bounds it too.

@@ -49,6 +49,7 @@ func Open(ctx context.Context, opts Options) (*Replica, error) {
 	if r.st, r.snap.saved, err = r.derive(ctx); err != nil {
 		return nil, r.wrap("open", err)
 	}
+	r.st.Mutate(opts.Mutation)
 	r.st.SetLogStart(r.log.StartOffset())
 	r.st.Flushed(r.log.FlushedOffset())
 	r.ctx, r.cancel = context.WithCancel(context.Background())

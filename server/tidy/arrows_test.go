@@ -55,6 +55,7 @@ var top = map[string][]string{
 	"server/chronik":    {},
 	"server/node":       {"server/chronik", "server/servertest"},
 	"server/servertest": {},
+	"server/sim":        {},
 	"server/client":     {"server/chronik", "server/realrun"},
 	"server/loadgen":    {"server/chronik"},
 	"server/config":     {"server/chronik", "server/node", "server/servertest", "server/telemetry", "server/tidy", "api"},
@@ -63,7 +64,7 @@ var top = map[string][]string{
 // owned are libraries that one package wraps for all others.
 var owned = map[string]string{
 	"github.com/dgraph-io/badger": "storage/kv",
-	"go.etcd.io/raft":             "raft",
+	"go.etcd.io/raft":             "raft server/sim",
 	"github.com/alecthomas/kong":  "server/chronik server/config",
 }
 
