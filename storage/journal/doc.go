@@ -10,7 +10,10 @@
 // are written with zeros before their first use. Each life has a sequence
 // number, one more than the life before it in the chain, and a salt that is
 // derived from it and from the store's random id. The salt starts the CRC of
-// every frame: what an earlier life left behind never validates.
+// every frame: what an earlier life left behind never validates. A life whose
+// first write was cut off may have lost its header, and its sequence number is
+// used again after the restart; so the lives of one process carry a random mark
+// too, in the header and in every frame.
 //
 // # Cycles
 //

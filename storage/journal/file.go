@@ -24,6 +24,7 @@ type header struct {
 	FirstLSN   uint64
 	FirstCycle uint64
 	FileBytes  uint64
+	Mark       uint16
 }
 
 // encode makes the first page.
@@ -32,6 +33,7 @@ func (h *header) encode() []byte {
 	b := page[:headerBytes]
 	copy(b, magic)
 	binary.LittleEndian.PutUint32(b[8:], version)
+	binary.LittleEndian.PutUint16(b[12:], h.Mark)
 	binary.LittleEndian.PutUint64(b[16:], h.Seq)
 	binary.LittleEndian.PutUint64(b[24:], h.FirstLSN)
 	binary.LittleEndian.PutUint64(b[32:], h.FirstCycle)
@@ -62,6 +64,7 @@ func decodeHeader(page []byte, h *header) (ok bool, err error) {
 			FirstLSN:   binary.LittleEndian.Uint64(b[24:]),
 			FirstCycle: binary.LittleEndian.Uint64(b[32:]),
 			FileBytes:  binary.LittleEndian.Uint64(b[40:]),
+			Mark:       binary.LittleEndian.Uint16(b[12:]),
 			Store:      [16]byte(b[48:]),
 		}
 		return true, nil
@@ -87,6 +90,7 @@ type file struct {
 	// Of the present life; zero for a spare.
 	seq        uint64
 	salt       uint32
+	mark       uint16
 	firstLSN   uint64
 	firstCycle uint64
 	nextLSN    uint64 // after the last frame; of the newest file: not kept up

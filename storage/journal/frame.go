@@ -43,6 +43,7 @@ const (
 	atCycle       = 16
 	atKind        = 24
 	atFlags       = 25
+	atMark        = 26
 	atEpoch       = 28
 	atTopic       = 32
 	atPartition   = 48
@@ -61,6 +62,7 @@ type Frame struct {
 	Topic       [16]byte
 	Partition   int32
 	Incarnation uint32
+	mark        uint16 // of the life; set by Write
 	// Payload depends on Kind. Replay reuses its memory after the callback.
 	Payload []byte
 }
@@ -85,6 +87,7 @@ func putFrame(dst []byte, f *Frame) []byte {
 	if f.Last {
 		h[atFlags] = flagLast
 	}
+	binary.LittleEndian.PutUint16(h[atMark:], f.mark)
 	binary.LittleEndian.PutUint32(h[atEpoch:], uint32(f.Epoch))
 	copy(h[atTopic:], f.Topic[:])
 	binary.LittleEndian.PutUint32(h[atPartition:], uint32(f.Partition))
@@ -129,6 +132,7 @@ func decodeFrame(b []byte, salt uint32, f *Frame) int {
 		Cycle:       binary.LittleEndian.Uint64(b[atCycle:]),
 		Kind:        kind,
 		Last:        b[atFlags]&flagLast != 0,
+		mark:        binary.LittleEndian.Uint16(b[atMark:]),
 		Epoch:       int32(binary.LittleEndian.Uint32(b[atEpoch:])),
 		Topic:       [16]byte(b[atTopic:]),
 		Partition:   int32(binary.LittleEndian.Uint32(b[atPartition:])),

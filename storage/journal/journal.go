@@ -2,8 +2,10 @@ package journal
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"path"
@@ -26,6 +28,8 @@ type Options struct {
 	// node is ready at once. Default min(4 MiB, FileBytes).
 	FirstBytes int64
 	Logger     *slog.Logger
+	// Random marks the lives of this Open; default crypto/rand.
+	Random io.Reader
 	// NoSync skips every sync: for tests that must fail then.
 	NoSync bool
 }
@@ -39,6 +43,9 @@ func (o *Options) setDefaults() {
 		o.FirstBytes = 4 << 20
 	}
 	o.FirstBytes = (min(max(o.FirstBytes, 4*PageBytes), o.FileBytes) + PageBytes - 1) &^ (PageBytes - 1)
+	if o.Random == nil {
+		o.Random = rand.Reader
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -52,6 +59,7 @@ var errStopped = errors.New("stopped")
 // Journal is an open journal.
 type Journal struct {
 	opts Options
+	mark uint16 // of the lives that begin
 
 	// Of the goroutine that calls Write.
 	pos   int64  // in cur, where the next cycle starts
@@ -95,7 +103,11 @@ func (j *Journal) Oldest(before uint64, closed bool) Start {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, f := range j.live {
-		if f == j.cur && !closed || f != j.cur && f.nextLSN > before {
+		next := f.nextLSN
+		if f == j.cur {
+			next = j.lsn
+		}
+		if f == j.cur && !closed || next > before {
 			return Start{Seq: f.seq, Begun: true}
 		}
 	}

@@ -278,6 +278,59 @@ func TestRecycledFiles(t *testing.T) {
 	_ = k.j.Close()
 }
 
+// The first write of a life is cut off: its header is lost, frames of it are
+// not. The file's next life has the same sequence number, and they must not
+// count in it.
+func TestFramesOfATornLife(t *testing.T) {
+	k := newKit(t)
+	start := Start{Seq: 1, LSN: 1}
+	k.mustOpen(start)
+	page := PageBytes - FrameBytes
+	if err := k.j.Write(k.cycle(3, page)); err != nil { // each frame fills a page
+		t.Fatal(err)
+	}
+	f, err := k.fs.Open("j/" + fileName(0))
+	if err == nil {
+		_, err = f.WriteAt(make([]byte, PageBytes), 0)
+	}
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	k.crash(1)
+	if got := k.mustOpen(start); len(got) > 0 {
+		t.Fatalf("%d frames of a life without a header", len(got))
+	}
+	k.write(1, page)
+	k.crash(2)
+	got := k.mustOpen(Start{Seq: 1, Begun: true})
+	same(t, got, k.frames)
+	if len(got) > len(k.frames) {
+		t.Fatalf("%d frames are back that were lost", len(got)-len(k.frames))
+	}
+}
+
+// A last checkpoint that could not take everything leaves the file that holds
+// the rest.
+func TestOldestWhenClosed(t *testing.T) {
+	k := newKit(t)
+	k.mustOpen(Start{Seq: 1, LSN: 1})
+	k.write(3, 100)
+	if got, want := k.j.Oldest(4, true), (Start{Seq: 2, LSN: 4, Cycle: 1}); got != want {
+		t.Errorf("all was taken: %+v, want %+v", got, want)
+	}
+	for _, c := range []struct {
+		before uint64
+		closed bool
+	}{{3, true}, {4, false}} {
+		if got, want := k.j.Oldest(c.before, c.closed), (Start{Seq: 1, Begun: true}); got != want {
+			t.Errorf("before %d, closed %v: %+v, want %+v", c.before, c.closed, got, want)
+		}
+	}
+	if err := k.j.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestDiskFullCanBeRepeated(t *testing.T) {
 	k := newKit(t)
 	k.mustOpen(Start{})

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"path"
@@ -66,6 +67,9 @@ func (j *Journal) recover(ctx context.Context, start Start, fn func(*Frame) erro
 		}
 	}
 	j.lsn = rec.NextLSN
+	if err := binary.Read(j.opts.Random, binary.LittleEndian, &j.mark); err != nil {
+		return rec, fmt.Errorf("random number: %w", err)
+	}
 	for len(j.spares) > maxSpares+1 {
 		j.discard(j.spares[0])
 		j.spares = j.spares[1:]
@@ -136,7 +140,7 @@ func (j *Journal) sort(f *file, page []byte, start Start) error {
 	}
 	j.spares = j.spares[:len(j.spares)-1]
 	f.seq, f.firstLSN, f.firstCycle = h.Seq, h.FirstLSN, h.FirstCycle
-	f.salt = saltOf(h.Store, h.Seq)
+	f.salt, f.mark = saltOf(h.Store, h.Seq), h.Mark
 	f.bytes = min(f.bytes, int64(h.FileBytes))
 	j.live = append(j.live, f)
 	j.bytes.Add(f.bytes)

@@ -71,7 +71,7 @@ func (s *scanner) file(f *file) (at int64, torn bool, err error) {
 	var fr Frame
 	for at < int64(len(s.buf)) {
 		n := decodeFrame(s.buf[at:], f.salt, &fr)
-		if n == 0 || fr.LSN != s.rec.NextLSN || fr.Cycle-s.rec.LastCycle > 1 {
+		if n == 0 || fr.mark != f.mark || fr.LSN != s.rec.NextLSN || fr.Cycle-s.rec.LastCycle > 1 {
 			break
 		}
 		s.rec.NextLSN++
@@ -117,7 +117,8 @@ func (s *scanner) later(f *file, at int64, bad uint64) error {
 func (s *scanner) laterPage(f *file, at int64, bad uint64) (cycle uint64, page int64, ok bool) {
 	var fr Frame
 	for at = (at + PageBytes - 1) &^ (PageBytes - 1); at < int64(len(s.buf)); at += PageBytes {
-		if decodeFrame(s.buf[at:], f.salt, &fr) > 0 && fr.LSN > s.rec.NextLSN && fr.Cycle > bad {
+		n := decodeFrame(s.buf[at:], f.salt, &fr)
+		if n > 0 && fr.mark == f.mark && fr.LSN > s.rec.NextLSN && fr.Cycle > bad {
 			return fr.Cycle, at, true
 		}
 	}
@@ -140,6 +141,7 @@ func (s *scanner) orphans(seq uint64) error {
 			continue // another life's
 		}
 		orphan := &file{name: f.name, f: f.f, bytes: f.bytes, salt: saltOf(s.j.opts.Store, seq)}
+		orphan.mark = binary.LittleEndian.Uint16(head[PageBytes+atMark:])
 		if err := s.load(orphan); err != nil {
 			return err
 		}

@@ -108,8 +108,10 @@ func (j *Journal) begin(cycle uint64, size int64) error {
 			return fmt.Errorf("begin a journal file: %w", err)
 		}
 	}
-	h := header{Store: j.opts.Store, Seq: j.seq, FirstLSN: j.lsn, FirstCycle: cycle, FileBytes: uint64(f.bytes)}
-	f.seq, f.salt, f.firstLSN, f.nextLSN = j.seq, saltOf(j.opts.Store, j.seq), j.lsn, 0
+	h := header{
+		Store: j.opts.Store, Seq: j.seq, Mark: j.mark, FirstLSN: j.lsn, FirstCycle: cycle, FileBytes: uint64(f.bytes),
+	}
+	f.seq, f.salt, f.mark, f.firstLSN, f.nextLSN = j.seq, saltOf(j.opts.Store, j.seq), j.mark, j.lsn, 0
 	j.mu.Lock()
 	if j.cur != nil {
 		j.cur.nextLSN = j.lsn
@@ -134,7 +136,7 @@ func (j *Journal) writePart(cycle uint64, frames []Frame, last bool) (end int64,
 	}
 	for i := range frames {
 		fr := &frames[i]
-		fr.Cycle, fr.Last = cycle, last && i == len(frames)-1
+		fr.Cycle, fr.Last, fr.mark = cycle, last && i == len(frames)-1, j.cur.mark
 		buf = appendFrame(buf, j.cur.salt, fr)
 		if len(buf) >= writeBytes {
 			if _, err := j.cur.f.WriteAt(buf, at); err != nil {

@@ -235,6 +235,15 @@ func (s *Store) overwrite(name string, b []byte) error {
 	return errors.Join(err, f.Close())
 }
 
+// settle makes a file durable as it is.
+func (s *Store) settle(name string) error {
+	f, err := s.opts.FS.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.sync(f), f.Close())
+}
+
 // encode makes the file: a header with the length and checksum of the body,
 // and the body, whose numbers are varints.
 func (c *checkpoint) encode() []byte {
@@ -305,7 +314,7 @@ func decodeCheckpoint(b []byte, store [16]byte) (c checkpoint, err error) {
 // loadCheckpoint reads the newest copy that is whole. again: the other is not
 // like it, and a new checkpoint should be written soon.
 func (s *Store) loadCheckpoint() (c checkpoint, again bool, err error) {
-	found := 0
+	found, best := 0, 0
 	var why []error
 	for i := range 2 {
 		b, err := readFile(s.opts.FS, s.checkpointName(i), maxCheckpoint)
@@ -320,7 +329,7 @@ func (s *Store) loadCheckpoint() (c checkpoint, again bool, err error) {
 		again = again || found > 0 && x.Seq != c.Seq
 		found++
 		if found == 1 || x.Seq > c.Seq {
-			c = x
+			c, best = x, i
 		}
 	}
 	if found == 0 {
@@ -328,6 +337,10 @@ func (s *Store) loadCheckpoint() (c checkpoint, again bool, err error) {
 	}
 	if len(why) > 0 {
 		s.opts.Logger.Warn("one copy of the checkpoint can't be read", "err", why[0])
+		again = true
 	}
-	return c, again || len(why) > 0, nil
+	if again { // a process that was killed may have left it in the page cache
+		err = s.settle(s.checkpointName(best))
+	}
+	return c, again, err
 }

@@ -2,6 +2,8 @@ package plog
 
 import (
 	"context"
+	"errors"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,6 +48,51 @@ func TestChangeMeanwhile(t *testing.T) {
 		}, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) { changeMeanwhile(t, c.change, c.exists, c.end) })
+	}
+}
+
+// A checkpoint may be in the page cache only when the process is killed. What
+// the one before needs must stay until it is durable.
+func TestCheckpointThatWasNotSynced(t *testing.T) {
+	fs := vfs.NewMem()
+	faults := vfs.NewFault(fs)
+	o := testOptions(t, faults)
+	o.JournalFileBytes, o.CheckpointBytes = 16<<10, 1<<30
+	o.Fatal = func(error) {}
+	s := openStore(t, o)
+	f := newFeeder(createLog(t, s, testID(1), Config{}))
+	for i := range 30 {
+		f.add(rec(1, "", value(i, 3000)))
+		f.wait(t, int64(i+1))
+	}
+	faults.Add(vfs.Rule{Op: vfs.OpSync, Glob: "checkpoint.0", Err: syscall.EIO})
+	if err := s.Checkpoint(context.Background()); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	s.Abort()
+	var disks []*vfs.Mem
+	faults = vfs.NewFault(fs)
+	removed := 0
+	faults.Watch(func(op vfs.Op, _ string) {
+		for seed := uint64(0); removed > 0 && seed < 20 && len(disks) < 200; seed++ {
+			disks = append(disks, fs.Crash(seed))
+		}
+		if op == vfs.OpRemove {
+			removed++
+		}
+	})
+	o.FS = faults
+	openStore(t, o).Abort()
+	if len(disks) == 0 {
+		t.Fatal("no file was removed: nothing was tested")
+	}
+	for _, disk := range disks {
+		o.FS = disk
+		s := openStore(t, o)
+		if l, ok := s.Log(testID(1)); !ok || l.EndOffset() != 30 {
+			t.Fatalf("the log is there: %v", ok)
+		}
+		s.Abort()
 	}
 }
 

@@ -80,7 +80,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	var rec journal.Recovered
 	s.journal, rec, err = journal.Open(ctx, journal.Options{
 		FS: fsys, Dir: path.Join(dir, "journal"), Store: s.id, FileBytes: s.opts.JournalFileBytes,
-		Logger: s.opts.Logger, NoSync: s.opts.NoSync,
+		Logger: s.opts.Logger, Random: s.opts.Random, NoSync: s.opts.NoSync,
 	}, c.Start, r.replay)
 	if err != nil {
 		return asCorrupt(err)
