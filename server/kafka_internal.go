@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/chroniklog/chronik/raft/meta"
 )
 
 // clientPart finds a partition that clients may write to: the broker's own
@@ -38,4 +40,11 @@ func (b *Broker) EnsureInternalTopic(ctx context.Context, spec TopicSpec) (Topic
 		return Topic{}, fmt.Errorf("create topic %q: %w", spec.Name, err)
 	}
 	return b.Topic(spec.Name)
+}
+
+// Secret is the cluster's secret, which signs what nodes hand to clients and
+// take back. Read-only.
+func (b *Broker) Secret() (secret []byte) {
+	b.meta.View(func(img *meta.Image) { secret = img.ClusterInfo().Secret })
+	return secret
 }

@@ -8,7 +8,7 @@
 // connections of its own: votes wait for no record, heartbeats for no batch.
 //
 //	c := cluster.New(options)
-//	c.Serve(partitions)     // from now on peers are answered
+//	c.Serve(partitions, groups) // from now on peers are answered
 //	c.Run(ctx)              // heartbeats, controller; returns when ctx ends
 //	c.Close()               // fetchers and callers end
 package cluster
@@ -94,8 +94,8 @@ type Local interface {
 }
 
 // Serve answers peers from now on.
-func (c *Cluster) Serve(local Local) {
-	calls := &forward.Handler{Local: local, Errors: c.o.Errors}
+func (c *Cluster) Serve(local Local, groups forward.Groups) {
+	calls := &forward.Handler{Local: local, Groups: groups, Errors: c.o.Errors}
 	c.o.Endpoint.Handle(wire.ClassForward, func(ctx context.Context, conn *wire.Conn) {
 		c.ended("forward", conn, peer.Serve(ctx, conn, calls))
 	})

@@ -73,6 +73,7 @@ func (s *shard) apply(e *entry, effects []group.Effect) {
 		err error
 	}
 	var refused []stored
+	var led []group.Led
 	for _, effect := range effects {
 		switch x := effect.(type) {
 		case group.Reply:
@@ -84,7 +85,13 @@ func (s *shard) apply(e *entry, effects []group.Effect) {
 			if err := s.storeGroup(e, x); err != nil {
 				refused = append(refused, stored{x.Seq, err})
 			}
+		case group.Assign:
+			led = append(led, s.share(e, x))
 		}
+	}
+	e.notice(false)
+	for _, l := range led {
+		s.apply(e, e.g.Step(s.c.now(), l))
 	}
 	for _, r := range refused {
 		s.apply(e, e.g.Step(s.c.now(), group.Stored{Seq: r.seq, Err: r.err}))
@@ -106,6 +113,7 @@ func (s *shard) storeGroup(e *entry, x group.Store) error {
 		defer s.mu.Unlock()
 		e.writes--
 		s.apply(e, e.g.Step(s.c.now(), group.Stored{Seq: x.Seq, Err: err}))
+		e.notice(true)
 	})
 	return nil
 }

@@ -36,6 +36,12 @@ type entry struct {
 	waiting map[group.Token]chan group.Reply
 	writes  int // under way
 
+	changed chan struct{} // closed when the group is not what stood says; nil: nobody watches
+	stood   standing
+	// What was shared out in the generation sharedIn, by topic, where a hosted
+	// member led.
+	shared   map[string]int32
+	sharedIn int32
 }
 
 func newShard(c *Coordinator, p, epoch int32) *shard {

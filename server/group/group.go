@@ -16,6 +16,9 @@ type member struct {
 	expires        int64 // of the session, Unix milliseconds; not while join waits
 	fresh          bool  // has not got its first generation yet
 	mustSyncBefore int64 // 0: it has synced
+	// unstored is the number of the Store that writes the member's new id, 0
+	// when it is written.
+	unstored uint64
 }
 
 func (m *member) metadata(protocol string) []byte {
@@ -90,6 +93,12 @@ func (g *Group) Step(now int64, ev Event) []Effect {
 		g.onHeartbeat(now, &e)
 	case Leave:
 		g.onLeave(now, &e)
+	case Attend:
+		g.onAttend(now, &e)
+	case Led:
+		g.onLed(now, &e)
+	case Reshare:
+		g.onReshare(now)
 	case Stored:
 		g.onStored(now, &e)
 	case Tick:
@@ -97,7 +106,11 @@ func (g *Group) Step(now int64, ev Event) []Effect {
 	return g.out
 }
 
-func (g *Group) reply(r Reply) { g.out = append(g.out, r) }
+func (g *Group) reply(r Reply) {
+	if r.Token != hosted {
+		g.out = append(g.out, r)
+	}
+}
 
 func (g *Group) enter(now int64, s State) { g.state, g.changed = s, now }
 
@@ -106,6 +119,9 @@ func (g *Group) State() State { return g.state }
 
 // Generation counts the group's generations, from 1; 0 before the first.
 func (g *Group) Generation() int32 { return g.generation }
+
+// Leader is the id of the member that leads, empty without members.
+func (g *Group) Leader() string { return g.leader }
 
 // ID is the group's id.
 func (g *Group) ID() string { return g.id }

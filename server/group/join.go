@@ -138,7 +138,8 @@ func (g *Group) replace(now int64, e *Join, old *member) {
 	if g.state == Stable && same && !wasLeader {
 		m.keepAlive(now)
 		// Its new id is written before it is used: the next coordinator knows it.
-		g.deferred[g.store(g.metadata())] = g.joined(e.Token, &m)
+		m.unstored = g.store(g.metadata())
+		g.deferred[m.unstored] = g.joined(e.Token, &m)
 		return
 	}
 	g.await(now, &m, e.Token)
@@ -169,7 +170,7 @@ func (g *Group) await(now int64, m *member, t Token) {
 func (g *Group) rebalance(now int64) {
 	if g.state != Preparing {
 		g.interruptSyncs(now)
-		g.initial = g.state == Empty && g.cfg.InitialDelay > 0
+		g.initial = g.state == Empty && g.cfg.InitialDelay > 0 && !g.alone()
 		g.enter(now, Preparing)
 		wait := g.longestRebalance()
 		g.joinBy, g.remaining = now+wait.Milliseconds(), 0
@@ -262,6 +263,10 @@ func (g *Group) complete(now int64) {
 		}
 		m.fresh = false
 		m.keepAlive(now)
+		if m.hosted() {
+			g.host(m)
+			continue
+		}
 		g.replyJoin(m.join, m)
 		m.join = 0
 	}

@@ -53,6 +53,7 @@ func (g *Group) store(md *Metadata) (seq uint64) {
 func (g *Group) onStored(now int64, e *Stored) {
 	if r, waits := g.deferred[e.Seq]; waits {
 		delete(g.deferred, e.Seq)
+		g.idStored(now, e)
 		if e.Err != nil {
 			r = Reply{Token: r.Token, Err: e.Err, MemberID: r.MemberID, Generation: -1}
 		}
@@ -83,6 +84,22 @@ func (g *Group) onStored(now int64, e *Stored) {
 			g.replySync(m.sync, m)
 			m.sync = 0
 		}
+	}
+}
+
+// idStored ends the wait of a member whose new id was written. When it could
+// not be, the next generation writes it.
+func (g *Group) idStored(now int64, e *Stored) {
+	for _, id := range g.order {
+		m := g.members[id]
+		if m.unstored != e.Seq {
+			continue
+		}
+		m.unstored = 0
+		if e.Err != nil && m.hosted() {
+			g.rebalance(now)
+		}
+		return
 	}
 }
 

@@ -150,7 +150,7 @@ func (Leave) event()     {}
 func (Stored) event()    {}
 func (Tick) event()      {}
 
-// Effect is what a group wants done: a Reply or a Store.
+// Effect is what a group wants done: a Reply, a Store or an Assign.
 type Effect interface{ effect() }
 
 // Reply answers a request.
@@ -164,7 +164,7 @@ type Reply struct {
 	Leader                 string
 	ProtocolType, Protocol string
 	Members                []Joined // for the leader only
-	// Of a sync, as is the protocol.
+	// Of a sync or an attendance, as is the protocol.
 	Assignment []byte
 }
 

@@ -51,6 +51,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("%s: %w", what, err))
 		}
 	}
+	n.groups.Close() // joins that wait are sent elsewhere
 	note("kafka", n.kafka.shutdown(ctx))
 	note("http", n.web.shutdown(ctx))
 	note("broker", n.broker.Close(ctx))
@@ -136,6 +137,9 @@ func (n *Node) Abort(ctx context.Context) error {
 		if w != nil {
 			errs = append(errs, w.close())
 		}
+	}
+	if n.groups != nil {
+		n.groups.Close()
 	}
 	if n.kafka != nil {
 		errs = append(errs, n.kafka.close())

@@ -9,13 +9,10 @@ import (
 	"strings"
 
 	"github.com/chroniklog/chronik/kafka"
-	"github.com/chroniklog/chronik/server/coordinator"
-	"github.com/chroniklog/chronik/server/group"
 )
 
 // kafkaServer is the listener of Kafka clients.
 type kafkaServer struct {
-	groups   *coordinator.Coordinator // nil before serve
 	listener net.Listener
 	conns    *connCounter
 	k        *kafka.Listener
@@ -36,16 +33,8 @@ func (n *Node) bindKafka(conns *connCounter) error {
 // serveKafka begins to answer.
 func (n *Node) serveKafka() {
 	s := n.kafka
-	delay := n.cfg.GroupInitialDelay
-	if delay == 0 {
-		delay = -1 // to the group zero is "not said"
-	}
-	s.groups = coordinator.New(coordinator.Options{
-		Topics: n.broker, Logs: n.broker.LedLogs(), Node: n.cfg.NodeID, Now: n.o.Now,
-		Logger: n.log.With("part", "groups"), Group: group.Config{InitialDelay: delay},
-	})
 	s.k = kafka.New(kafka.Options{
-		Broker: n.broker, Logs: n.broker.LedLogs(), Groups: s.groups,
+		Broker: n.broker, Logs: n.broker.LedLogs(), Groups: n.groups,
 		Logger: n.log.With("part", "kafka"), Registry: n.registry,
 		Limits:   kafka.Limits{InFlightBytes: int64(n.cfg.MaxInFlightBytes)},
 		Settings: n.kafkaSettings(),
@@ -61,9 +50,8 @@ func (n *Node) serveKafka() {
 }
 
 // shutdown stops accepting, answers what was read until ctx ends, then cuts
-// what is left. The groups end first: joins that wait are sent elsewhere.
+// what is left.
 func (s *kafkaServer) shutdown(ctx context.Context) error {
-	s.groups.Close()
 	return errors.Join(s.k.Shutdown(ctx), <-s.done)
 }
 
@@ -72,7 +60,6 @@ func (s *kafkaServer) close() error {
 	if s.done == nil {
 		return s.listener.Close()
 	}
-	s.groups.Close()
 	return errors.Join(s.k.Close(), <-s.done)
 }
 

@@ -34,6 +34,7 @@ import (
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/cluster"
 	"github.com/chroniklog/chronik/server/config"
+	"github.com/chroniklog/chronik/server/coordinator"
 	"github.com/chroniklog/chronik/server/telemetry"
 	"github.com/chroniklog/chronik/storage/plog"
 	"github.com/chroniklog/chronik/storage/vfs"
@@ -77,6 +78,7 @@ type Node struct {
 	joined   atomic.Pointer[cluster.Cluster]
 	web, ops *webServer
 	kafka    *kafkaServer
+	groups   *coordinator.Coordinator
 	ready    atomic.Bool
 	fatal    atomic.Bool
 }
@@ -174,7 +176,8 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.join(); err != nil {
 		return err
 	}
-	n.peers.run(n.broker.Local())
+	n.groups = n.newCoordinator()
+	n.peers.run(n.broker.Local(), n.groups)
 	return n.broker.Start(ctx, n.raft, n.store)
 }
 

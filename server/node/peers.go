@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"path"
 	"sync"
@@ -15,6 +16,8 @@ import (
 	"github.com/chroniklog/chronik/raft/wire"
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/cluster"
+	"github.com/chroniklog/chronik/server/coordinator"
+	"github.com/chroniklog/chronik/server/forward"
 	"github.com/chroniklog/chronik/storage/vfs"
 )
 
@@ -83,7 +86,7 @@ func (n *Node) join() error {
 	}
 	c := cluster.New(cluster.Options{
 		Node: n.cfg.NodeID, Endpoint: n.peers.endpoint, Metadata: n.raft, Epoch: n.broker.Epoch,
-		Healthy: n.peers.health.ok, Logger: n.log, Errors: server.ForwardedErrors(),
+		Healthy: n.peers.health.ok, Logger: n.log, Errors: forwardedErrors(),
 	})
 	n.peers.cluster = c
 	n.joined.Store(c)
@@ -91,11 +94,18 @@ func (n *Node) join() error {
 	return nil
 }
 
+// forwardedErrors are all errors that travel between nodes.
+func forwardedErrors() forward.Errors {
+	all := server.ForwardedErrors()
+	maps.Copy(all, coordinator.ForwardedErrors())
+	return all
+}
+
 // run beats, and serves peers, until leave.
-func (p *peers) run(local cluster.Local) {
+func (p *peers) run(local cluster.Local, groups forward.Groups) {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
-	p.cluster.Serve(local)
+	p.cluster.Serve(local, groups)
 	p.wg.Go(func() { p.cluster.Run(ctx) })
 	p.wg.Go(func() { p.health.run(ctx) })
 }
