@@ -172,6 +172,19 @@ func (c *Client) KeyOffset(ctx context.Context, id plog.ID, key []byte) (offset 
 	return offset, live, d.end()
 }
 
+// Groups asks the node's coordinator of consumer groups. The answer belongs to
+// the caller. A request that was lost may have been carried out.
+func (c *Client) Groups(ctx context.Context, request []byte) ([]byte, error) {
+	e := call(ctx, plog.ID{})
+	e.bytes(request)
+	d, err := c.ask(ctx, methodGroups, e, ErrUnreachable)
+	if err != nil {
+		return nil, err
+	}
+	answer := d.bytes()
+	return answer, d.end()
+}
+
 // Confirm asks whether the node knows of a later leader epoch than epoch.
 func (c *Client) Confirm(ctx context.Context, id plog.ID, epoch int32) error {
 	e := call(ctx, id)

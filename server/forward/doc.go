@@ -40,6 +40,7 @@ const (
 	methodAwait
 	methodVisible
 	methodConfirm
+	methodGroups
 )
 
 // Read asks for whole batches from Offset on, waiting up to Wait for some.
@@ -48,6 +49,12 @@ type Read struct {
 	MaxBytes  int
 	Isolation partition.Isolation
 	Wait      time.Duration
+}
+
+// Groups coordinates consumer groups; requests and answers are its own to
+// write and to read. Its errors match the sentinels of the table.
+type Groups interface {
+	Serve(ctx context.Context, request []byte) (answer []byte, err error)
 }
 
 // Local is this node's own partitions: what it leads. Its errors match the

@@ -15,6 +15,7 @@ import (
 // Handler is the leader's side: it carries out what other nodes forward.
 type Handler struct {
 	Local  Local
+	Groups Groups // nil: there are none
 	Errors Errors
 }
 
@@ -156,6 +157,15 @@ func (h *Handler) change(ctx context.Context, m peer.Method, id plog.ID, d *deco
 		}
 		offset, err := h.Local.SetFence(ctx, id, token, expect)
 		e.i64(offset)
+		return err
+	case methodGroups:
+		request := d.bytes()
+		if err := d.end(); err != nil || h.Groups == nil {
+			d.fail("no groups here")
+			return d.err
+		}
+		answer, err := h.Groups.Serve(ctx, request)
+		e.bytes(answer)
 		return err
 	case methodKey:
 		key := d.bytes()
