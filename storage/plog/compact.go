@@ -330,5 +330,7 @@ func (c *compaction) swap(group []segment.Segment, seg *segment.Segment) bool {
 		l.s.trash(old.Name, old.Index.Name)
 	}
 	l.segs = slices.Replace(l.segs, at, at+len(group), seg)
+	// What is in memory still has the records that are gone.
+	l.s.forget(l.tail.dropBelow(seg.End.Next))
 	return true
 }

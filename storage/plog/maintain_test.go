@@ -310,6 +310,33 @@ func testCompaction(t *testing.T, memory int64) {
 	}
 }
 
+// What compaction has removed can't be read from memory either.
+func TestCompactionOfWhatIsInMemory(t *testing.T) {
+	cfg := Config{SegmentBytes: 1200, Compact: true, MinDirtyRatio: 0.01}
+	k := newKit(t, cfg)
+	k.s.opts.TailBytes = 1 << 20
+	for i := range 20 {
+		k.add(rec(k.ms(), "k", value(i, 300)))
+	}
+	k.checkpoint()
+	before := k.s.cached.Load()
+	k.maintain()
+	if _, records := table(t, k.l); records > 4 { // in the active segment
+		t.Fatalf("%d records can be read, the segments are %+v", records, k.l.Segments())
+	}
+	if after := k.s.cached.Load(); after <= 0 || after > before/4 {
+		t.Fatalf("the account of the tails was %d and is %d", before, after)
+	}
+	k.add(rec(k.ms(), "k", "last"))
+	if got, _ := table(t, k.l); got["k"] != "last" {
+		t.Fatalf("got %v", got)
+	}
+	k.crash(1, cfg)
+	if got, records := table(t, k.l); got["k"] != "last" || records > 5 {
+		t.Fatalf("after a crash: %d records, %v", records, got)
+	}
+}
+
 func TestCompactionKeepsBatches(t *testing.T) {
 	k := newKit(t, Config{SegmentBytes: 1500, Compact: true, MinDirtyRatio: 0.01})
 	b := record.NewBuilder(record.CodecLZ4)
