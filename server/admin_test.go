@@ -108,6 +108,46 @@ func TestDrainAndRemove(t *testing.T) {
 	}
 }
 
+// A cluster shrinks below the replication factor that nobody chose:
+// min.insync.replicas follows, and both come back with another node.
+func TestDrainShrinksReplication(t *testing.T) {
+	b, _ := newMembers(t, 3)
+	mustCreate(t, b, TopicSpec{Name: "t", Partitions: 2})
+	minISR := func() string {
+		t.Helper()
+		e, err := b.dir.topic("t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(e.values.MinInsyncReplicas)
+	}
+	inSync(t, b, "t", 0)
+	inSync(t, b, "t", 1)
+	if n := minISR(); n != "2" {
+		t.Fatalf("min.insync.replicas is %s of three", n)
+	}
+	n, err := b.DrainNode(t.Context(), 3, true)
+	if err != nil || n.Replicas != 0 {
+		t.Fatalf("%+v %v", n, err)
+	}
+	if diff := cmp.Diff([][]NodeID{{1, 2}, {2, 1}}, assignment(t, b, "t")); diff != "" {
+		t.Error(diff)
+	}
+	if n := minISR(); n != "1" {
+		t.Errorf("min.insync.replicas is %s of two", n)
+	}
+	command(t, b, &meta.FenceBroker{ID: 3})
+	if err := b.RemoveNode(t.Context(), 3); err != nil {
+		t.Error(err)
+	}
+	created, _ := b.Topic("t")
+	command(t, b, &meta.RegisterBroker{ID: 4, Incarnation: meta.ID{4}, Directory: meta.ID{4}, Peer: "peer:4"})
+	command(t, b, &meta.RaiseTopic{ID: created.ID, Assignments: [][]NodeID{{1, 2, 4}, {2, 1, 4}}})
+	if n := minISR(); n != "2" {
+		t.Errorf("min.insync.replicas is %s of three again", n)
+	}
+}
+
 // Nothing is changed when the replicas have no place to go.
 func TestDrainNeedsBrokers(t *testing.T) {
 	b, _ := newMembers(t, 3)

@@ -95,6 +95,7 @@ func (b *Broker) reconcile(c changes) {
 	if c.all {
 		b.touchAll(&c)
 	}
+	b.touchResized(&c)
 	var set []*entry
 	var gone []TopicID
 	for id := range c.topics {
@@ -133,6 +134,18 @@ func (b *Broker) touchAll(c *changes) {
 	})
 	for _, e := range b.dir.all() {
 		c.topics[e.topic.ID] = struct{}{}
+	}
+}
+
+// touchResized adds the topics that have more or fewer replicas than before:
+// min.insync.replicas may follow.
+func (b *Broker) touchResized(c *changes) {
+	for i := range c.partitions {
+		p := &c.partitions[i]
+		e := b.dir.id(p.TopicID)
+		if e != nil && p.Partition == 0 && int(e.topic.ReplicationFactor) != len(p.New.Assigned()) {
+			c.topics[p.TopicID] = struct{}{}
+		}
 	}
 }
 

@@ -89,7 +89,7 @@ func (c ClusterDrainCmd) await(
 			return n, fmt.Errorf("%s: %w", c.report(n), context.Cause(ctx))
 		}
 		var err error
-		if n, err = api.Node(ctx, c.Node); err != nil {
+		if n, err = c.look(ctx, api); err != nil {
 			return n, fmt.Errorf("look at node %d: %w", c.Node, err)
 		}
 	}
@@ -97,6 +97,16 @@ func (c ClusterDrainCmd) await(
 		fmt.Fprint(out, "\r\x1b[K")
 	}
 	return n, nil
+}
+
+// look asks for the node. What it was given since the draining began, by a
+// topic that was created meanwhile, has to go, too.
+func (c ClusterDrainCmd) look(ctx context.Context, api *client.Client) (client.Node, error) {
+	n, err := api.Node(ctx, c.Node)
+	if err == nil && c.Replicas && n.Draining && n.Replicas > 0 && n.Reassigning == 0 {
+		return api.Drain(ctx, c.Node, true)
+	}
+	return n, err
 }
 
 func (c ClusterDrainCmd) done(n client.Node) bool {
