@@ -25,6 +25,7 @@ type Cluster struct {
 
 	bin    string
 	args   []string
+	direct bool // the nodes' traffic does not go through Net
 	client *http.Client
 }
 
@@ -33,6 +34,9 @@ type Member struct {
 	ID  int
 	Dir string // data directory
 	URL string
+	// Disk is where a file system begins that only this node uses, "" if
+	// there is none.
+	Disk string
 
 	kafka string // address
 
@@ -43,10 +47,17 @@ type Member struct {
 
 // NewCluster prepares size nodes under dir and starts none.
 func NewCluster(bin, dir string, size int, args ...string) (*Cluster, error) {
-	c := &Cluster{
-		Net: NewNetwork(), bin: bin, args: args,
-		client: &http.Client{Timeout: 5 * time.Second},
-	}
+	return (&Cluster{bin: bin, args: args}).prepare(dir, size)
+}
+
+// NewDirectCluster is NewCluster without a Network between the nodes: their
+// sockets end as the system ends those of a process.
+func NewDirectCluster(bin, dir string, size int, args ...string) (*Cluster, error) {
+	return (&Cluster{bin: bin, args: args, direct: true}).prepare(dir, size)
+}
+
+func (c *Cluster) prepare(dir string, size int) (*Cluster, error) {
+	c.Net, c.client = NewNetwork(), &http.Client{Timeout: 5 * time.Second}
 	addrs, err := freeAddrs(loopback(), size*memberAddrs)
 	if err != nil {
 		return nil, err
@@ -68,6 +79,9 @@ const memberAddrs = 4
 
 // member makes a node that is down.
 func (c *Cluster) member(addrs []string, dir string, id int) *Member {
+	if c.direct {
+		addrs[0] = addrs[1]
+	}
 	c.Net.Add(id, addrs[0], addrs[1])
 	return &Member{
 		ID: id, Dir: dir, URL: "http://" + addrs[2], kafka: addrs[3],
@@ -106,8 +120,10 @@ func (c *Cluster) Start(ctx context.Context) error {
 
 // StartNode starts one node and returns when it is ready.
 func (c *Cluster) StartNode(ctx context.Context, m *Member, args ...string) error {
-	if err := c.Net.Up(m.ID); err != nil {
-		return err
+	if !c.direct {
+		if err := c.Net.Up(m.ID); err != nil {
+			return err
+		}
 	}
 	p, err := Serve(ctx, c.bin, m.Dir, slices.Concat(m.args, c.args, args)...)
 	if err != nil {

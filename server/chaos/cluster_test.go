@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ func TestVictims(t *testing.T) {
 	}
 	for _, n := range []Nemesis{Kill(LeaderOf), Kill(FollowerOf), Kill(Controls)} {
 		t.Run(strings.ReplaceAll(n.Name, " ", "-"), func(t *testing.T) {
-			suffer(t, seedFromEnv(t), func(_ *Scene, round int) (Nemesis, bool) { return n, round < rounds })
+			suffer(t, seedFromEnv(t), "", func(_ *Scene, round int) (Nemesis, bool) { return n, round < rounds })
 		})
 	}
 }
@@ -39,7 +40,7 @@ func TestNemeses(t *testing.T) {
 	s := os.Getenv("CHAOS_TIME")
 	if s == "" {
 		each := []Nemesis{Kill(LeaderOf), Kill(Controls), Kill(FollowerOf)}
-		suffer(t, seedFromEnv(t), func(_ *Scene, round int) (n Nemesis, more bool) {
+		suffer(t, seedFromEnv(t), "", func(_ *Scene, round int) (n Nemesis, more bool) {
 			return each[round%len(each)], round < len(each)
 		})
 		return
@@ -49,11 +50,16 @@ func TestNemeses(t *testing.T) {
 		t.Fatalf("CHAOS_TIME: %v", err)
 	}
 	seed, end := seedFromEnv(t), time.Now().Add(duration)
-	d := deck{all: chosen(os.Getenv("CHAOS_ONLY"))}
+	all := available(t)
+	d := deck{all: chosen(all, os.Getenv("CHAOS_ONLY"))}
 	for i := uint64(0); time.Now().Before(end); i++ {
 		fresh := time.Now().Add(time.Minute)
 		t.Run(fmt.Sprintf("cluster-%d", i+1), func(t *testing.T) {
-			suffer(t, seed+i, func(s *Scene, _ int) (n Nemesis, more bool) {
+			disk := ""
+			if slices.ContainsFunc(d.all, func(n Nemesis) bool { return n.Name == FullDisk().Name }) {
+				disk = mount(t, "tmpfs")
+			}
+			suffer(t, seed+i, disk, func(s *Scene, _ int) (n Nemesis, more bool) {
 				if now := time.Now(); now.After(end) || now.After(fresh) {
 					return n, false
 				}
@@ -66,9 +72,26 @@ func TestNemeses(t *testing.T) {
 	}
 }
 
+// available are the nemeses that can strike here.
+func available(t *testing.T) []Nemesis {
+	t.Helper()
+	all := Nemeses()
+	if err := CanTrace(); err != nil {
+		t.Logf("no failing syncs: %v", err)
+	} else {
+		all = append(all, FailingSyncs())
+	}
+	if os.Getuid() != 0 {
+		t.Log("no full disk: mounting one needs root")
+	} else {
+		all = append(all, FullDisk())
+	}
+	return all
+}
+
 // chosen are the nemeses whose names contain one of the parts.
-func chosen(parts string) (all []Nemesis) {
-	for _, n := range Nemeses() {
+func chosen(among []Nemesis, parts string) (all []Nemesis) {
+	for _, n := range among {
 		for part := range strings.SplitSeq(parts, ",") {
 			if strings.Contains(n.Name, part) {
 				all = append(all, n)
@@ -92,11 +115,13 @@ func (d *deck) next(s *Scene) (n Nemesis) {
 }
 
 // suffer runs a cluster under load, lets the nemeses that next chooses strike,
-// and checks what the clients were told against what the logs hold.
-func suffer(t *testing.T, seed uint64, next func(s *Scene, round int) (Nemesis, bool)) {
-	c := startCluster(t, 3)
+// and checks what the clients were told against what the logs hold. disk, if
+// it is not "", is a small file system for one of the nodes.
+func suffer(t *testing.T, seed uint64, disk string, next func(s *Scene, round int) (Nemesis, bool)) {
+	c := startClusterOn(t, 3, disk, "--journal-bytes", "16MiB", "--max-unwritten-bytes", "32MiB")
 	for _, topic := range crowdTopics() {
-		createTopic(t, c.Members[0].URL, fmt.Sprintf(`{"name":%q,"partitions":3,"replication_factor":3}`, topic))
+		createTopic(t, c.Members[0].URL, fmt.Sprintf(
+			`{"name":%q,"partitions":3,"replication_factor":3,"configs":{"segment.bytes":"1048576"}}`, topic))
 	}
 	t.Logf("CHRONIK_CHAOS_SEED=%d", seed)
 	s := &Scene{Cluster: c, Random: rand.New(rand.NewPCG(seed, 0)), Topic: "t", Topics: crowdTopics()}

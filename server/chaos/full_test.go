@@ -1,16 +1,13 @@
 package chaos
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -54,7 +51,9 @@ func fillDisk(t *testing.T, bin, disk string) {
 	expectReads(t, load, acked)
 
 	ballast := filepath.Join(disk, "ballast")
-	fillToTheLastByte(t, ballast)
+	if err := fillUp(ballast); err != nil {
+		t.Fatal(err)
+	}
 	if status := post(t, load, "x"); status != http.StatusInsufficientStorage {
 		t.Errorf("a record on a full disk: %d", status)
 	}
@@ -172,59 +171,47 @@ func trimTo(t *testing.T, l *Load, before int64) {
 	}
 }
 
-// fillToTheLastByte leaves no byte free.
-func fillToTheLastByte(t *testing.T, name string) {
-	t.Helper()
-	f, err := os.Create(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for _, size := range []int{1 << 20, 4 << 10, 512, 1} {
-		block := bytes.Repeat([]byte{'b'}, size)
-		for {
-			if _, err = f.Write(block); err != nil {
-				break
-			}
-		}
-		if !errors.Is(err, syscall.ENOSPC) {
-			t.Fatal(err)
-		}
-	}
-}
-
 // mount makes a small file system of its own for the test.
 func mount(t *testing.T, kind string) string {
 	t.Helper()
+	dir, err := tryMount(t, kind)
+	if err != nil {
+		t.Skip(err)
+	}
+	return dir
+}
+
+func tryMount(t *testing.T, kind string) (string, error) {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "disk")
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	args := []string{"-t", "tmpfs", "-o", fmt.Sprintf("size=%d", diskBytes), "tmpfs", dir}
 	if kind == "ext4" {
 		mkfs, err := exec.LookPath("mkfs.ext4")
 		if err != nil {
-			t.Skip("no mkfs.ext4")
+			return "", err
 		}
 		image := filepath.Join(t.TempDir(), "image")
 		if err := os.WriteFile(image, nil, 0o600); err != nil {
-			t.Fatal(err)
+			return "", err
 		}
 		if err := os.Truncate(image, diskBytes); err != nil {
-			t.Fatal(err)
+			return "", err
 		}
 		if out, err := exec.Command(mkfs, "-q", "-F", "-m", "0", image).CombinedOutput(); err != nil {
-			t.Fatalf("mkfs: %v %s", err, out)
+			return "", fmt.Errorf("mkfs: %w %s", err, out)
 		}
 		args = []string{"-o", "loop", image, dir}
 	}
 	if out, err := exec.Command("mount", args...).CombinedOutput(); err != nil {
-		t.Skipf("mount is not permitted here: %v %s", err, out)
+		return "", fmt.Errorf("mount is not permitted here: %w %s", err, out)
 	}
 	t.Cleanup(func() {
 		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
 			t.Errorf("umount: %v %s", err, out)
 		}
 	})
-	return dir
+	return dir, nil
 }

@@ -109,7 +109,7 @@ func (k *Kafka) Consume(ctx context.Context) {
 		m := &member{Kafka: k, name: fmt.Sprintf("member %d", n), next: map[int32]int64{}, atLeast: map[int32]int64{}}
 		c := k.client(kgo.ConsumerGroup("chaos"), kgo.ConsumeTopics(k.load.Topic),
 			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
-			kgo.SessionTimeout(SessionTimeout), kgo.RebalanceTimeout(SessionTimeout),
+			kgo.SessionTimeout(SessionTimeout), kgo.RebalanceTimeout(SessionTimeout/2),
 			kgo.HeartbeatInterval(500*time.Millisecond), kgo.FetchMaxWait(500*time.Millisecond),
 			kgo.OnPartitionsAssigned(m.assigned))
 		wg.Go(func() {

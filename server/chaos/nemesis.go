@@ -16,12 +16,13 @@ type Nemesis struct {
 	Strike func(ctx context.Context, s *Scene) error
 }
 
-// Nemeses are all that need no root.
+// Nemeses are all that need nothing but Go; FullDisk and FailingSyncs need
+// more.
 func Nemeses() []Nemesis {
 	return []Nemesis{
 		Kill(LeaderOf), Kill(FollowerOf), Kill(Controls), KillTwo(), KillAll(),
 		Pause(LeaderOf), Pause(Controls), KillAndPause(),
-		Isolate(), OneWay(), Bridge(), Shatter(), Roll(), EmptyDisk(),
+		Isolate(), OneWay(), Bridge(), Shatter(), Roll(), EmptyDisk(), CorruptBytes(),
 	}
 }
 

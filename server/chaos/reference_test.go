@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -79,11 +80,22 @@ func TestReference(t *testing.T) {
 
 // startCluster starts size nodes on empty directories; they are killed when
 // the test ends.
-func startCluster(t *testing.T, size int, args ...string) *Cluster {
+func startCluster(t *testing.T, size int) *Cluster {
+	t.Helper()
+	return startClusterOn(t, size, "")
+}
+
+// startClusterOn is startCluster with the last node on a file system of its
+// own, unless disk is "".
+func startClusterOn(t *testing.T, size int, disk string, args ...string) *Cluster {
 	t.Helper()
 	c, err := NewCluster(built(t), clusterDir(t), size, args...)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if disk != "" {
+		m := c.Members[size-1]
+		m.Disk, m.Dir = disk, filepath.Join(disk, "data")
 	}
 	t.Cleanup(c.Close)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

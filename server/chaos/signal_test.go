@@ -2,11 +2,9 @@ package chaos
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,12 +80,8 @@ func awaitMetric(t *testing.T, url, line string) {
 // acknowledged after it. The kernel's answer is forged by strace, where there
 // is one.
 func TestSyncErrorEndsProcess(t *testing.T) {
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skip("needs strace")
-	}
-	if out, err := exec.Command(strace, "-o", "/dev/null", "true").CombinedOutput(); err != nil {
-		t.Skipf("strace may not trace here: %v %s", err, out)
+	if err := CanTrace(); err != nil {
+		t.Skip(err)
 	}
 	bin, dir := built(t), t.TempDir()
 	node := serve(t.Context(), t, bin, dir)
@@ -99,15 +93,11 @@ func TestSyncErrorEndsProcess(t *testing.T) {
 		t.Fatalf("a record on a healthy disk: %d", status)
 	}
 
-	tracer := exec.Command(strace, "-f", "-q", "-o", "/dev/null", "-p", fmt.Sprint(node.PID()),
-		"-e", "trace=fdatasync,fsync", "-e", "inject=fdatasync,fsync:error=EIO")
-	if err := tracer.Start(); err != nil {
+	stop, err := failSyncs(node.PID())
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = tracer.Process.Kill()
-		_ = tracer.Wait()
-	})
+	t.Cleanup(stop)
 	for i := 0; ; i++ {
 		select {
 		case <-node.Done():
