@@ -11,10 +11,6 @@ import (
 	"time"
 )
 
-// patience is how long a cluster may take from a strike's begin until all its
-// replicas are in sync again.
-const patience = 60 * time.Second
-
 // TestVictims kills a node of each kind, again and again, under load.
 // CHAOS_ROUNDS says how often; "make chaos-reference" does it 20 times.
 func TestVictims(t *testing.T) {

@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// patience is how long a cluster may take from a strike's begin until all its
+// replicas are in sync again.
+const patience = 60 * time.Second
+
 // Nemesis is a way to make a cluster suffer.
 type Nemesis struct {
 	Name string
