@@ -29,13 +29,16 @@ func (b *Broker) Corrupt(id plog.ID, _ error) {
 
 // replace gives up a corrupt replica. Its log is moved aside only when the
 // metadata say that this node is not in sync: the last copy is never touched.
-// done is false if the partition has to stay as it is, for now or for good.
+// done is false if the partition has to stay as it is: for good, or, with an
+// error, until it is cast again.
 func (b *Broker) replace(e *entry, p *part) (done bool, err error) {
 	id := logID(e.topic.ID, p.number)
 	b.peers.Unfollow(id)
 	p.following = nil
 	if err := b.retire(p); err != nil {
-		return false, err
+		// A log that can't be read need not take a last snapshot, either.
+		b.o.Logger.Warn("a corrupt replica did not close in order", "topic", e.topic.Name,
+			"partition", p.number, "error", err)
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, leaveTime)
 	defer cancel()
@@ -46,11 +49,6 @@ func (b *Broker) replace(e *entry, p *part) (done bool, err error) {
 		err = b.dir.awaitIndex(ctx, res.Index)
 	}
 	if err != nil {
-		b.wg.Go(func() {
-			if sleepFor(b.ctx, proposalPause) {
-				b.roles.add(e, p)
-			}
-		})
 		return false, fmt.Errorf("leave the in-sync replicas: %w", err)
 	}
 	s := p.state.Load()

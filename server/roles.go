@@ -20,6 +20,9 @@ const (
 	rolesParallel = 16
 	// isrTick is how often leaders look for followers that lag.
 	isrTick = time.Second
+	// castPause is the wait before a role that could not be taken is tried
+	// again.
+	castPause = time.Second
 	// proposalPause is the wait before a proposal of unknown outcome is
 	// repeated.
 	proposalPause = 100 * time.Millisecond
@@ -66,8 +69,9 @@ func (b *Broker) casting() {
 			for p, e := range b.roles.take() {
 				g.Go(func() error {
 					if err := b.cast(e, p); err != nil && b.ctx.Err() == nil {
-						b.o.Logger.Error("a replica can't take its role", "topic", e.topic.Name,
+						b.o.Logger.Error("a replica can't take its role yet", "topic", e.topic.Name,
 							"partition", p.number, "error", err)
+						b.castAgain(e, p)
 					}
 					return nil
 				})
@@ -77,6 +81,16 @@ func (b *Broker) casting() {
 			return
 		}
 	}
+}
+
+// castAgain has a partition cast once more in a while: no event may come that
+// would.
+func (b *Broker) castAgain(e *entry, p *part) {
+	b.wg.Go(func() {
+		if sleepFor(b.ctx, castPause) && b.dir.id(e.topic.ID) != nil {
+			b.roles.add(e, p)
+		}
+	})
 }
 
 // cast follows the leader that the metadata names, or nobody, and removes a
@@ -218,6 +232,7 @@ func (b *Broker) proposeISR(p *part, x proposed) {
 		cmd.ISR = append(cmd.ISR, m.Node)
 		cmd.ISREpochs = append(cmd.ISREpochs, m.BrokerEpoch)
 	}
+	b.Yield(b.ctx, cmd)
 	_, err := b.propose(b.ctx, cmd)
 	switch {
 	case err == nil:
