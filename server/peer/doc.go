@@ -22,8 +22,8 @@ type Conn interface {
 	// Send writes one message; it blocks while the peer does not read. msg
 	// may be reused afterwards. One goroutine at a time.
 	Send(msg []byte) error
-	// Receive returns the next message, valid until the next call. One
-	// goroutine at a time.
+	// Receive returns the next message, which is the caller's. One goroutine at
+	// a time.
 	Receive() ([]byte, error)
 	// Close ends both directions; blocked calls return.
 	Close() error

@@ -159,6 +159,7 @@ func (r *Replica) tryBatch(now int64, a *partition.BatchAppend, keys []partition
 	g := &gate{}
 	r.append(a.Batch, g)
 	p := r.pending(g, a.Acks, partition.Appended{Offset: base, LastOffset: r.st.End() - 1, Timestamp: answer})
+	r.grown = false // BeginBatch tells
 	return p, r.touch(), nil
 }
 

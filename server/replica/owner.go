@@ -13,9 +13,10 @@ var _ plog.Owner = (*Replica)(nil)
 // to the log.
 func (r *Replica) Seal() {
 	r.mu.Lock()
-	r.dirty = false
-	grown := r.pack.b != nil
 	r.seal()
+	// A follower's fetcher was told when it appended.
+	grown := r.grown && r.st.Role() == partition.RoleLeader
+	r.dirty, r.grown = false, false
 	r.mu.Unlock()
 	if grown {
 		r.grew()
@@ -36,11 +37,13 @@ func (r *Replica) Flushed(end int64, c *plog.Cycle) {
 	advanced := r.st.Flushed(end)
 	woken = append(woken, r.advanced(advanced)...)
 	r.snapshotIfDue()
+	follows := r.st.Role() != partition.RoleLeader
 	r.mu.Unlock()
 	woken.open()
-	if advanced {
+	switch {
+	case advanced:
 		r.changed()
-	} else {
+	case follows: // followers don't ask what their leader has synced
 		r.grew()
 	}
 }

@@ -97,6 +97,7 @@ func (r *Replica) append(batch []byte, g *gate) {
 	r.staged += g.bytes
 	r.snap.grown += g.bytes
 	r.log.Append(batch, h)
+	r.grown = true
 	r.gates.push(g)
 }
 

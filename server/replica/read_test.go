@@ -20,7 +20,7 @@ func TestReadersSeeTheWatermark(t *testing.T) {
 		offs.HighWatermark != 0 || offs.LogEnd != 1 {
 		t.Errorf("below the watermark of 0: %d bytes, %+v, %v", len(data), offs, err)
 	}
-	if len(signal) != 0 || staged != 2 {
+	if len(signal) != 0 || staged != 1 {
 		t.Errorf("%d signals to readers, %d to followers", len(signal), staged)
 	}
 	data, answer, err := b.r.Staged(1, 0, 1)
@@ -101,5 +101,30 @@ func TestListenersComeAndGo(t *testing.T) {
 	l.notify()
 	if heard != [5]int{0, 2, 2, 0, 1} {
 		t.Errorf("heard %v", heard)
+	}
+}
+
+// Followers are told of whatever a cycle takes, whoever closed the batch, and
+// not of the sync, which is this node's only.
+func TestFollowersAreToldOfEveryBatch(t *testing.T) {
+	b := openBench(t, &fakeLog{}, nil)
+	b.r.BecomeLeader(1, 1, []int32{1, 2}, []int32{1, 2})
+	told := 0
+	defer b.r.Watch(func() { told++ })()
+	for name, stage := range map[string]func(){
+		"record":            func() { b.begin(rec("v")) },
+		"record, then seal": func() { b.begin(rec("v")); b.r.SetConfig(b.r.Config()) },
+		"fence": func() {
+			if _, err := b.r.beginFence("f", nil); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		told = 0
+		stage()
+		b.log.cycle()
+		if told != 1 {
+			t.Errorf("%s: told %d times", name, told)
+		}
 	}
 }

@@ -24,6 +24,7 @@ type Replica struct {
 	pack   pack
 	gates  gates
 	dirty  bool  // the log knows that something is staged
+	grown  bool  // followers were not told of what was appended last
 	staged int64 // bytes given to the log and not yet on disk
 	rate   rate
 	snap   snapshots

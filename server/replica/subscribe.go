@@ -74,9 +74,10 @@ func (r *Replica) Subscribe(ch chan<- struct{}) (cancel func()) {
 	})
 }
 
-// Watch calls fn whenever the log grew, in memory or on disk, and whenever a
-// subscriber is signalled: what a follower's fetch depends on. fn may neither
-// block nor call the replica. cancel ends it; it may be called repeatedly.
+// Watch calls fn whenever the log grew in memory, a follower's on disk too, and
+// whenever a subscriber is signalled: what a follower's fetch depends on. fn may
+// neither block nor call the replica. cancel ends it; it may be called
+// repeatedly.
 func (r *Replica) Watch(fn func()) (cancel func()) { return r.watchers.add(fn) }
 
 // changed tells everybody of a change.

@@ -14,10 +14,10 @@
 // leader's disk, network and follower's disk overlap.
 // When the disk has synced, another position tells the new Flushed, which is
 // what the leader's high watermark counts. A watermark that moved is sent with
-// the next batches, or alone when there are none.
+// the next batches; if there are none within 10 ms, alone.
 //
-// So a record costs two messages up and one or two down on a busy connection,
-// each shared by whatever else happened meanwhile; an idle partition costs no
+// So a record costs two messages up and one down on a busy connection, each
+// shared by whatever else happened meanwhile; an idle partition costs no
 // message at all, however long it idles. Flow control is the position (one
 // answer each), the bound of an answer, and TCP.
 //

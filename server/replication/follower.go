@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +67,9 @@ type Fetcher struct {
 	changed []*copied // positions to send, each at most once
 	dropped []plog.ID // partitions to take out of the session
 	refused []*copied // positions to send again after refusedRetry
-	hangUp  func()    // ends the connection; connected writes it before the rest runs
+	// hangUp ends the connection. It is written before the rest runs.
+	hangUp func()
+	broken bool // for Take, of a connection without goroutines
 }
 
 // copied is one partition of a fetcher; Fetcher.mu guards it.
@@ -80,7 +83,12 @@ type copied struct {
 	// asked: the leader was asked for batches and has not answered. What comes
 	// unasked is not taken: the log may have changed since it was sent.
 	asked bool
-	gone  bool
+	// taking: an answer is being taken. What changes meanwhile, which sets
+	// again, is told after it, in one position.
+	taking, again bool
+	// told is what the connection was told last, if it was.
+	told Position
+	gone bool
 }
 
 // NewFetcher makes a fetcher of what leader leads. epoch tells this broker's
@@ -182,7 +190,7 @@ func (f *Fetcher) restart() {
 	f.dropped = f.dropped[:0]
 	f.changed, f.refused = f.changed[:0], nil
 	for _, c := range f.parts {
-		c.waiting, c.asked = false, false
+		c.waiting, c.asked, c.taking, c.told = false, false, false, Position{}
 		c.queued = true
 		f.changed = append(f.changed, c)
 	}
@@ -190,6 +198,11 @@ func (f *Fetcher) restart() {
 
 func (f *Fetcher) enqueue(c *copied) {
 	f.mu.Lock()
+	if c.taking {
+		c.again = true
+		f.mu.Unlock()
+		return
+	}
 	if !c.queued && !c.gone && !c.busy {
 		c.queued = true
 		f.changed = append(f.changed, c)
@@ -298,8 +311,13 @@ func (f *Fetcher) positions(dst []Position) []Position {
 		f.mu.Lock()
 		p.ID, p.Wants = c.id, !c.asked && !c.busy
 		c.asked = c.asked || p.Wants
+		news := p.Wants || p != c.told
+		c.told = p
+		c.told.Wants = false
 		f.mu.Unlock()
-		dst = append(dst, p)
+		if news {
+			dst = append(dst, p)
+		}
 	}
 	return dst
 }
@@ -315,8 +333,7 @@ func (f *Fetcher) receive(ctx context.Context, conn peer.Conn, wg runner) error 
 		if err != nil {
 			return err
 		}
-		// The batches outlive the message: one copy for all of it.
-		if err := f.received(ctx, append([]byte(nil), msg...), wg); err != nil {
+		if err := f.received(ctx, msg, wg); err != nil {
 			return err
 		}
 	}
@@ -346,16 +363,9 @@ func (f *Fetcher) take(ctx context.Context, d *Data, wg runner) error {
 	if skip {
 		return nil
 	}
-	answer := partition.FetchAnswer{HighWatermark: d.HighWatermark, LogStart: d.LogStart}
 	switch d.Code {
 	case CodeOK:
-		err := c.followed.Follow(ctx, d.LeaderEpoch, answer, d.Batches)
-		if err != nil && !errors.Is(err, partition.ErrStaleLeaderEpoch) {
-			return fmt.Errorf("follow: %w", err)
-		}
-		if len(d.Batches) > 0 {
-			f.answered(c)
-		}
+		return f.follow(ctx, c, d)
 	case CodeDiverging:
 		// d is decoded into again while the repair runs.
 		epoch, end := d.LeaderEpoch, partition.EpochEnd{Epoch: d.DivergingEpoch, End: d.DivergingEnd}
@@ -364,7 +374,7 @@ func (f *Fetcher) take(ctx context.Context, d *Data, wg runner) error {
 		epoch, start := d.LeaderEpoch, d.LogStart
 		f.repair(ctx, c, wg, func() error { return c.followed.Reset(ctx, epoch, start) })
 	case CodeState:
-		epoch, state := d.LeaderEpoch, d.Batches
+		epoch, state := d.LeaderEpoch, bytes.Clone(d.Batches)
 		f.repair(ctx, c, wg, func() error {
 			err := c.followed.TakeState(ctx, epoch, state)
 			if err != nil && !errors.Is(err, partition.ErrStaleLeaderEpoch) {
@@ -381,12 +391,25 @@ func (f *Fetcher) take(ctx context.Context, d *Data, wg runner) error {
 	return nil
 }
 
-// answered has the next batches asked for.
-func (f *Fetcher) answered(c *copied) {
+// follow appends batches and has the next ones asked for.
+func (f *Fetcher) follow(ctx context.Context, c *copied, d *Data) error {
 	f.mu.Lock()
-	c.asked = false
+	c.taking, c.again = true, len(d.Batches) > 0
 	f.mu.Unlock()
-	f.enqueue(c)
+	answer := partition.FetchAnswer{HighWatermark: d.HighWatermark, LogStart: d.LogStart}
+	err := c.followed.Follow(ctx, d.LeaderEpoch, answer, d.Batches)
+	f.mu.Lock()
+	c.taking = false
+	c.asked = c.asked && len(d.Batches) == 0
+	again := c.again
+	f.mu.Unlock()
+	if again {
+		f.enqueue(c)
+	}
+	if err != nil && !errors.Is(err, partition.ErrStaleLeaderEpoch) {
+		return fmt.Errorf("follow: %w", err)
+	}
+	return nil
 }
 
 // repair runs fn beside the connection and sends the position afterwards.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/server/peer"
@@ -23,6 +24,9 @@ const (
 	maxStateBytes = 64 << 20
 	// maxSession bounds the partitions of one connection.
 	maxSession = 1 << 20
+	// lateness is how long a watermark that moved waits for batches to go with.
+	// A follower needs it only when it comes to lead, and then asks the others.
+	lateness = 10 * time.Millisecond
 )
 
 // Led is a partition as its followers see it.
@@ -76,13 +80,18 @@ type session struct {
 	mu     sync.Mutex
 	places map[plog.ID]*place
 	ready  []*place // to be looked at by the sender, each at most once
+	late   []*place // whose watermark moved and waits for due
+	due    *time.Timer
 }
 
 func newSession(conn peer.Conn, follower int32, leaders Leaders) *session {
-	return &session{
+	s := &session{
 		conn: conn, follower: follower, leaders: leaders,
 		places: make(map[plog.ID]*place), wake: make(chan struct{}, 1),
+		due: time.NewTimer(lateness),
 	}
+	s.due.Stop()
+	return s
 }
 
 // place is a partition of a session. session.mu guards it.
@@ -100,6 +109,8 @@ type place struct {
 	wants  bool
 	refuse *Data
 	sentHW int64
+	late   bool // in session.late
+	tell   bool // the watermark has waited for long enough
 	gone   bool
 	// owed is the offset of the saved state that the follower needs before it
 	// gets batches, stated that of the one that it was sent.
@@ -151,8 +162,11 @@ func (s *session) take(brokerEpoch uint64, p *Position) error {
 	pl.owed = owed
 	pl.Position, pl.refuse, pl.accepted = *p, refuse, refuse == nil
 	pl.wants = p.Wants || pl.wants
+	answer := pl.wants || refuse != nil
 	s.mu.Unlock()
-	s.enqueue(pl)
+	if answer {
+		s.enqueue(pl)
+	}
 	return nil
 }
 
@@ -181,7 +195,7 @@ func (s *session) place(id plog.ID) (*place, error) {
 		cancel()
 	}
 	if led != nil {
-		cancel = led.Watch(func() { s.enqueue(pl) })
+		cancel = led.Watch(func() { s.stirred(pl) })
 		s.mu.Lock()
 		pl.cancel = cancel
 		s.mu.Unlock()
@@ -232,6 +246,47 @@ func codeOf(err error) Code {
 		return CodeNotLeader
 	}
 	return CodeFailed
+}
+
+// stirred is told of any change of a partition. Only a follower that has asked
+// is sent batches; to another the change is a watermark at most.
+func (s *session) stirred(pl *place) {
+	s.mu.Lock()
+	wants := pl.wants
+	s.mu.Unlock()
+	if wants {
+		s.enqueue(pl)
+	} else {
+		s.moved(pl)
+	}
+}
+
+// moved has a watermark told when due, unless it goes with batches before.
+func (s *session) moved(pl *place) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if pl.late || pl.queued || pl.gone {
+		return
+	}
+	pl.late = true
+	s.late = append(s.late, pl)
+	if len(s.late) == 1 {
+		s.due.Reset(lateness)
+	}
+}
+
+// overdue has the watermarks told that have waited.
+func (s *session) overdue() {
+	s.mu.Lock()
+	late := s.late
+	s.late = nil
+	for _, pl := range late {
+		pl.late, pl.tell = false, true
+	}
+	s.mu.Unlock()
+	for _, pl := range late {
+		s.enqueue(pl)
+	}
 }
 
 // enqueue has the sender look at a partition.
@@ -289,6 +344,8 @@ func (s *session) send(ctx context.Context) error {
 		}
 		select {
 		case <-s.wake:
+		case <-s.due.C:
+			s.overdue()
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -318,9 +375,8 @@ func (s *session) round(msg []byte, spare []*place) ([]byte, []*place, error) {
 // answer appends what there is to say of a partition; a full message is sent.
 func (s *session) answer(msg []byte, pl *place) ([]byte, error) {
 	s.mu.Lock()
-	pl.queued = false
-	p, wants, refuse, sentHW := pl.Position, pl.wants, pl.refuse, pl.sentHW
-	pl.refuse = nil
+	p, wants, refuse, sentHW, tell := pl.Position, pl.wants, pl.refuse, pl.sentHW, pl.tell
+	pl.queued, pl.tell, pl.refuse = false, false, nil
 	if refuse != nil {
 		pl.wants = false
 	}
@@ -338,8 +394,13 @@ func (s *session) answer(msg []byte, pl *place) ([]byte, error) {
 	case owes:
 		msg = AppendData(msg, s.state(pl, led, &p))
 	case led != nil && accepted:
-		d, ok := s.look(led, &p, wants, sentHW)
-		if !ok {
+		d, ok := s.look(led, &p, wants)
+		switch moved := d.HighWatermark > sentHW; {
+		case ok || moved && tell:
+		case moved:
+			s.moved(pl)
+			return msg, nil
+		default:
 			return msg, nil
 		}
 		s.answered(pl, &p, &d)
@@ -366,8 +427,9 @@ func (s *session) state(pl *place, led Led, p *Position) *Data {
 	return d
 }
 
-// look reads what a partition has for a position.
-func (s *session) look(led Led, p *Position, wants bool, sentHW int64) (d Data, ok bool) {
+// look reads what a partition has for a position; ok if that is more than a
+// watermark.
+func (s *session) look(led Led, p *Position, wants bool) (d Data, ok bool) {
 	room := 0
 	if wants {
 		room = maxPartitionBytes
@@ -381,7 +443,7 @@ func (s *session) look(led Led, p *Position, wants bool, sentHW int64) (d Data, 
 		return d, wants
 	}
 	d.Batches = batches
-	return d, len(batches) > 0 || d.HighWatermark > sentHW
+	return d, len(batches) > 0
 }
 
 // answered remembers what was sent, unless the position has moved meanwhile.

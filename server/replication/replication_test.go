@@ -251,7 +251,7 @@ func TestWishOutlivesRefusal(t *testing.T) {
 	leader := newTape(1)
 	leader.leads, leader.epoch = true, 9
 	leader.append(9, "a")
-	s := &session{leaders: tapes{partitionID(0): leader}, places: map[plog.ID]*place{}, wake: make(chan struct{}, 1)}
+	s := newSession(nil, 2, tapes{partitionID(0): leader})
 	defer s.forget()
 	for _, p := range []Position{
 		{ID: partitionID(0), LeaderEpoch: 7, LastEpoch: -1, Wants: true}, // refused, and not told yet
@@ -299,5 +299,66 @@ func TestStateComesBeforeBatches(t *testing.T) {
 				t.Errorf("%s, want %s", got, tc.repaired)
 			}
 		})
+	}
+}
+
+// What costs a message: batches that were asked for, a position that is new, and
+// a watermark that no batches went with for a while.
+func TestMessagesAreFew(t *testing.T) {
+	leader, follower := newTape(1), newTape(2)
+	leader.leads = true
+	feeder := NewFeeder(2, tapes{partitionID(0): leader})
+	defer feeder.Close()
+	f := NewFetcher(1, nil, func() uint64 { return 5 }, slog.New(slog.DiscardHandler))
+	f.Begin()
+	f.Add(partitionID(0), follower)
+	defer f.Remove(partitionID(0))
+	up := func(want int) {
+		t.Helper()
+		list := f.Next()
+		for _, msg := range list {
+			if err := feeder.Take(msg); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(list) != want {
+			t.Fatalf("%d messages up, want %d", len(list), want)
+		}
+	}
+	down := func(list [][]byte, want int) {
+		t.Helper()
+		for _, msg := range list {
+			if err := f.Take(t.Context(), msg, func(fn func()) { fn() }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(list) != want {
+			t.Fatalf("%d messages down, want %d", len(list), want)
+		}
+	}
+	ready := func() (sent [][]byte) {
+		for len(feeder.s.ready) > 0 {
+			feeder.out.sent = nil
+			feeder.buf, feeder.list, _ = feeder.s.round(feeder.buf, feeder.list)
+			sent = append(sent, feeder.out.sent...)
+		}
+		return sent
+	}
+	up(1)
+	down(feeder.Next(), 1) // the watermark of 0 is news too
+	leader.append(0, "a")
+	leader.sync()
+	down(ready(), 1)
+	up(1) // it has the batch, and asks for the next
+	follower.sync()
+	up(1)
+	follower.change(func() {})
+	up(0)
+	if down(ready(), 0); leader.hw != 1 || follower.hw != 0 {
+		t.Fatalf("watermark %d, known as %d", leader.hw, follower.hw)
+	}
+	down(feeder.Next(), 1)
+	if up(0); follower.hw != 1 {
+		t.Fatal("a watermark without batches is not told")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"time"
@@ -42,13 +43,14 @@ func (f *Feeder) Take(msg []byte) error {
 func (f *Feeder) Ready() bool {
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
-	return len(f.s.ready) > 0
+	return len(f.s.ready)+len(f.s.late) > 0
 }
 
 // Next returns the messages to send now.
 func (f *Feeder) Next() [][]byte {
 	f.out.sent = nil
 	for f.Ready() {
+		f.s.overdue()                               // there is no clock here
 		f.buf, f.list, _ = f.s.round(f.buf, f.list) // a sink takes everything
 	}
 	return f.out.sent
@@ -74,6 +76,8 @@ func (s *sink) Close() error { return nil }
 // Begin starts a new connection of a fetcher that Run does not run.
 func (f *Fetcher) Begin() {
 	f.sleep = func(context.Context, time.Duration) {}
+	f.broken = false
+	f.hangUp = func() { f.broken = true }
 	f.restart()
 	slices.SortFunc(f.changed, func(a, b *copied) int {
 		return cmp.Or(bytes.Compare(a.id.Topic[:], b.id.Topic[:]), cmp.Compare(a.id.Partition, b.id.Partition))
@@ -107,8 +111,14 @@ func (f *Fetcher) Again() { f.again() }
 // Take takes a leader's message, which it keeps; an error ends the connection.
 // repair is given the truncations and resets, which it runs in any order.
 func (f *Fetcher) Take(ctx context.Context, msg []byte, repair Repairs) error {
+	if f.broken {
+		return errHungUp
+	}
 	return f.received(ctx, msg, repair)
 }
+
+// errHungUp: a repair gave the connection up.
+var errHungUp = errors.New("the follower hung up")
 
 // Repairs runs repairs.
 type Repairs func(func())
