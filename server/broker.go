@@ -91,6 +91,9 @@ type Options struct {
 	MaxPartitions int
 	// MaxBatchRecords and MaxDecompressed bound one batch.
 	MaxBatchRecords, MaxDecompressed int
+
+	// Mutation is for tests of the tests.
+	Mutation Mutation
 }
 
 // Broker is one node's view of the cluster and its own partitions. Its methods

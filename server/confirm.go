@@ -29,6 +29,9 @@ func (b *Broker) confirm(ctx context.Context, e *entry, rep *replica.Replica) er
 
 // askEpoch is nil if none of the nodes knows of a later epoch.
 func (b *Broker) askEpoch(ctx context.Context, e *entry, rep *replica.Replica, epoch int32, nodes []NodeID) error {
+	if b.o.Mutation.Unconfirmed {
+		return nil
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, id := range nodes {
 		g.Go(func() error {

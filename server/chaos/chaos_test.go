@@ -16,6 +16,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if name := os.Getenv(mutantEnv); name != "" {
+		os.Exit(runMutant(name))
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if building.dir != "" {
 			_ = os.RemoveAll(building.dir) // a temporary directory: the system cleans up too

@@ -134,7 +134,7 @@ func FailingSyncs() Nemesis {
 		if err != nil {
 			return err
 		}
-		stop, err := failSyncs(m.proc.PID())
+		stop, err := failSyncs(m)
 		if err != nil {
 			return err
 		}
@@ -152,10 +152,17 @@ func FailingSyncs() Nemesis {
 	}}
 }
 
-// failSyncs has a process's syncs answered EIO until stop.
-func failSyncs(pid int) (stop func(), err error) {
-	tracer := exec.Command("strace", "-f", "-q", "-o", "/dev/null", "-p", fmt.Sprint(pid),
-		"-e", "trace=fdatasync,fsync", "-e", "inject=fdatasync,fsync:error=EIO")
+// failSyncs has a node's syncs answered EIO until stop: those of some files, or
+// of all.
+func failSyncs(m *Member, files ...string) (stop func(), err error) {
+	args := []string{
+		"-f", "-q", "-o", "/dev/null", "-p", fmt.Sprint(m.proc.PID()),
+		"-e", "trace=fdatasync,fsync", "-e", "inject=fdatasync,fsync:error=EIO",
+	}
+	for _, file := range files {
+		args = append(args, "-P", file)
+	}
+	tracer := exec.Command("strace", args...)
 	if err := tracer.Start(); err != nil {
 		return nil, err
 	}

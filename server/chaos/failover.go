@@ -34,8 +34,9 @@ type Failover struct {
 	// node again and again; Attempts is how many requests it took.
 	Retried  time.Duration
 	Attempts int
-	// Waited is the answer to one request that was sent at once and waits.
-	// Unknown tells that its outcome was: it had been sent to the victim.
+	// Waited is the answer to one request that is sent when the process has
+	// ended, and waits. Unknown tells that its outcome was: it had been sent to
+	// the victim.
 	Waited  time.Duration
 	Unknown bool
 }
@@ -66,18 +67,21 @@ func (c *Cluster) Failover(ctx context.Context, v Victim) (f Failover, err error
 	}
 	from := time.Now()
 	var wg sync.WaitGroup
-	wg.Go(func() { c.Kill(victim) })
-	wg.Go(func() { f.Waited, f.Unknown, err = c.wait(ctx, front, from) })
+	wg.Go(func() {
+		c.Kill(victim)
+		f.Waited, f.Unknown, err = c.wait(ctx, front, from)
+	})
 	f.Retried, f.Attempts = c.retry(ctx, front, from)
 	wg.Wait()
 	if err != nil || f.Retried > failoverLimit {
 		return f, errors.Join(fmt.Errorf("no acknowledgement for %v\n%s", f.Retried, c.Logs()), err)
 	}
-	f.read(others, victim.ID, from)
 	if err := c.StartNode(ctx, victim); err != nil {
 		return f, err
 	}
-	return f, c.Healthy(ctx, failoverTopic)
+	err = c.Healthy(ctx, failoverTopic)
+	f.read(others, victim.ID, from)
+	return f, err
 }
 
 // stage finds the victim and the node that clients ask, after it has moved the

@@ -89,7 +89,13 @@ func startCluster(t *testing.T, size int) *Cluster {
 // own, unless disk is "".
 func startClusterOn(t *testing.T, size int, disk string, args ...string) *Cluster {
 	t.Helper()
-	c, err := NewCluster(built(t), clusterDir(t), size, args...)
+	return startClusterOf(t, built(t), size, disk, args...)
+}
+
+// startClusterOf is startClusterOn with nodes that run a binary.
+func startClusterOf(t *testing.T, bin string, size int, disk string, args ...string) *Cluster {
+	t.Helper()
+	c, err := NewCluster(bin, clusterDir(t), size, args...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,7 +93,7 @@ func TestSyncErrorEndsProcess(t *testing.T) {
 		t.Fatalf("a record on a healthy disk: %d", status)
 	}
 
-	stop, err := failSyncs(node.PID())
+	stop, err := failSyncs(&Member{proc: node})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,8 +55,10 @@ type Options struct {
 	Fatal func(error)
 	// DialPeer connects to other nodes; nil: TCP. For tests of broken networks.
 	DialPeer func(ctx context.Context, addr string) (net.Conn, error)
-	// NoSync turns syncing off, for tests of the tests.
-	NoSync bool
+	// NoSync turns syncing off, and Mutation other safeguards, for tests of the
+	// tests.
+	NoSync   bool
+	Mutation server.Mutation
 	// Ready is called by Run once the node serves; nil: not.
 	Ready func(*Node)
 }
@@ -150,7 +152,7 @@ func (n *Node) open(ctx context.Context) error {
 		AutoCreate: n.cfg.AutoCreateTopics, Partitions: n.cfg.DefaultPartitions,
 		Replication: n.cfg.DefaultReplicationFactor, MinInsync: n.cfg.MinInsyncReplicas,
 		MaxPartitions: n.cfg.MaxPartitions, MaxBatchRecords: n.cfg.MaxBatchRecords,
-		MaxDecompressed: maxDecompressed,
+		MaxDecompressed: maxDecompressed, Mutation: n.o.Mutation,
 	})
 	stored := make(chan error, 1)
 	go func() {
