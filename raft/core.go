@@ -46,6 +46,8 @@ type Core struct {
 	conf    *pb.ConfState
 	image   *meta.Image
 	logged  appliedLog
+	// stand is how many ticks are left to a candidature, 0 if there is none.
+	stand int
 	// err is what stopped the core; it does nothing any more.
 	err error
 }
@@ -165,6 +167,7 @@ func (c *Core) Tick() {
 	if c.err == nil {
 		c.logged.tick(c.cfg.Logger)
 		c.rn.Tick()
+		c.succeed()
 	}
 }
 

@@ -48,4 +48,7 @@ type Handler interface {
 	Answer(ctx context.Context, request []byte) ([]byte, error)
 	// Unreachable tells that messages to a member were dropped.
 	Unreachable(id uint64)
+	// Gone tells that a member's address refuses connections: its process
+	// seems to have ended.
+	Gone(id uint64)
 }

@@ -105,6 +105,7 @@ func (l *link) dial(class wire.Class) *wire.Conn {
 	c, err := l.t.ep.Dial(ctx, l.member.Addr, class, wire.Identity{Node: l.member.Node, Raft: l.member.RaftID})
 	if err != nil {
 		l.t.logger.Debug("dial member", "node", l.member.Node, "err", err)
+		l.refused(err)
 		return nil
 	}
 	// Nothing comes back on these connections but their end: it is noticed
@@ -113,6 +114,9 @@ func (l *link) dial(class wire.Class) *wire.Conn {
 		defer context.AfterFunc(l.ctx, func() { _ = c.Close() })()
 		_, _ = c.Read(0)
 		_ = c.Close()
+		if class == wire.ClassControl {
+			l.watch()
+		}
 	})
 	return c
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"net"
 	"time"
 
@@ -86,11 +87,41 @@ func (l *listener) Begin(_ context.Context, m peer.Method, payload []byte, reply
 	return nil
 }
 
-// probe looks whether somebody listens at an address.
+const (
+	// probeTime is how long a connection that was accepted has to stay open
+	// to be one of a process that lives: it waits for the dialler's greeting.
+	probeTime = 50 * time.Millisecond
+	// probePause lies between two attempts.
+	probePause = 20 * time.Millisecond
+)
+
+// probe looks whether a process listens at an address. The listener of one that
+// ends may outlive its connections by a moment, and a connection that it takes
+// then is closed: the probe is repeated until the address refuses, or ctx ends.
 func (c *Cluster) probe(ctx context.Context, addr string) error {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return err
+	for {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return err
+		}
+		if stays(conn) {
+			return nil
+		}
+		select {
+		case <-time.After(probePause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	return conn.Close()
+}
+
+// stays tells whether the other side leaves a new connection open for a while.
+func stays(conn net.Conn) bool {
+	defer conn.Close()
+	if conn.SetReadDeadline(time.Now().Add(probeTime)) != nil {
+		return false
+	}
+	_, err := conn.Read(make([]byte, 1))
+	var timeout net.Error
+	return err == nil || errors.As(err, &timeout) && timeout.Timeout()
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,8 +33,11 @@ type Metadata interface {
 // Options of a Controller. All are required but Rules.
 type Options struct {
 	Metadata Metadata
-	// Probe connects to a broker's peer address and hangs up.
-	Probe  func(ctx context.Context, addr string) error
+	// Probe looks whether a process listens at a broker's peer address.
+	Probe func(ctx context.Context, addr string) error
+	// Yield has the leaders that a command will replace finish what they have
+	// in hand; it takes a bounded time. Nil: they don't.
+	Yield  func(ctx context.Context, cmd meta.Command)
 	Logger *slog.Logger
 	Rules  Rules
 }
@@ -43,6 +48,9 @@ type Controller struct {
 	o     Options
 	epoch time.Time // of the monotonic clock that Core sees
 	wake  chan struct{}
+
+	elections sync.WaitGroup
+	electing  atomic.Bool
 
 	mu   sync.Mutex
 	core *Core
@@ -109,9 +117,14 @@ func (c *Controller) Run(ctx context.Context) {
 	defer t.Stop()
 	var probes sync.WaitGroup
 	defer probes.Wait()
+	defer c.elections.Wait()
 	for {
 		if c.leads() {
+			c.o.Logger.Info("this node is the controller", "term", c.o.Metadata.Status().Term)
 			probes.Go(func() { c.probeAll(ctx) })
+		}
+		for _, id := range c.doubted() {
+			probes.Go(func() { c.Hungup(ctx, id) })
 		}
 		c.act(ctx)
 		select {
@@ -138,6 +151,17 @@ func (c *Controller) leads() (begun bool) {
 		}
 	})
 	return begun
+}
+
+// doubted are the brokers to look at.
+func (c *Controller) doubted() (ids []meta.NodeID) {
+	self := c.o.Metadata.Status().Leader
+	c.o.Metadata.View(func(img *meta.Image) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		ids = c.core.Doubted(c.now(), img)
+	})
+	return slices.DeleteFunc(ids, func(id meta.NodeID) bool { return id == self })
 }
 
 // probeAll looks whether brokers died while nobody was the controller: the
@@ -167,14 +191,54 @@ func (c *Controller) act(ctx context.Context) {
 		if cmd == nil {
 			return
 		}
-		if err := c.propose(ctx, cmd); err != nil {
-			c.o.Logger.Warn("controller command failed", "command", describe(cmd), "error", err)
-			c.mu.Lock()
-			c.core.Failed(c.now())
-			c.mu.Unlock()
+		if elect, ok := cmd.(*meta.ElectLeaders); ok {
+			c.elect(ctx, elect)
 			return
 		}
+		if err := c.propose(ctx, cmd); err != nil {
+			c.failed(cmd, err)
+			return
+		}
+		if f, ok := cmd.(*meta.FenceBroker); ok {
+			c.o.Logger.Warn("broker fenced", "broker", f.ID, "broker_epoch", f.Epoch, "cause", c.cause(f))
+		}
 	}
+}
+
+func (c *Controller) failed(cmd meta.Command, err error) {
+	c.o.Logger.Warn("controller command failed", "command", describe(cmd), "error", err)
+	c.mu.Lock()
+	c.core.Failed(c.now())
+	c.mu.Unlock()
+}
+
+// elect proposes an election of preferred leaders once the present ones are
+// prepared, beside the controller's other work: fencing can't wait for them.
+// Core asks again when its next period of care begins.
+func (c *Controller) elect(ctx context.Context, cmd *meta.ElectLeaders) {
+	c.mu.Lock()
+	c.core.Failed(c.now())
+	c.mu.Unlock()
+	if c.electing.Swap(true) {
+		return
+	}
+	c.elections.Go(func() {
+		defer c.electing.Store(false)
+		if err := c.propose(ctx, cmd); err != nil {
+			c.failed(cmd, err)
+		}
+		c.signal()
+	})
+}
+
+// cause is why a broker was taken for dead, in a word.
+func (c *Controller) cause(f *meta.FenceBroker) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.core.HasRefused(f.ID, f.Epoch) {
+		return "refused"
+	}
+	return "silent"
 }
 
 // propose repeats a command that visits many partitions until it is through.
@@ -182,6 +246,9 @@ func (c *Controller) propose(ctx context.Context, cmd meta.Command) error {
 	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
 	defer cancel()
 	for {
+		if _, elects := cmd.(*meta.ElectLeaders); elects && c.o.Yield != nil {
+			c.o.Yield(ctx, cmd)
+		}
 		r, err := c.o.Metadata.Propose(ctx, cmd)
 		if err == nil {
 			err = r.Err()

@@ -11,9 +11,11 @@
 // A broker is alive while its heartbeats arrive: every 250 ms, within a session
 // of 1.5 s, each vouching that the broker's disk has taken a sync write lately.
 // A broker whose address refuses connections has no process: it is fenced at
-// once. A new controller knows no heartbeats and waits a whole session before
-// it takes silence for death. Fencing too early costs a leader change, never a
-// record: leader epochs protect the data, not these clocks.
+// once. Addresses are looked at when a connection ends, when a broker is silent
+// for a while, and all of them by a new controller. That one knows no
+// heartbeats and waits a whole session before it takes silence for death.
+// Fencing too early costs a leader change, never a record: leader epochs
+// protect the data, not these clocks.
 package controller
 
 import (
@@ -27,6 +29,9 @@ import (
 type Rules struct {
 	// SessionMs is how long a silent broker counts as alive.
 	SessionMs int64
+	// DoubtMs is how long a broker is silent before its address is looked at;
+	// and the least time between two looks.
+	DoubtMs int64
 	// CareMs is how often preferred leaders and replication factors are seen
 	// to, at most.
 	CareMs int64
@@ -35,8 +40,11 @@ type Rules struct {
 	ReplicationFactor int
 }
 
-// DefaultRules are a session of 1.5 s and three replicas.
-func DefaultRules() Rules { return Rules{SessionMs: 1500, CareMs: 1000, ReplicationFactor: 3} }
+// DefaultRules are a session of 1.5 s, doubts after two heartbeats that did not
+// come, and three replicas.
+func DefaultRules() Rules {
+	return Rules{SessionMs: 1500, DoubtMs: 600, CareMs: 1000, ReplicationFactor: 3}
+}
 
 // Heartbeat is a broker's sign of life.
 type Heartbeat struct {
@@ -61,6 +69,7 @@ type Core struct {
 type session struct {
 	epoch uint64
 	last  int64 // last healthy heartbeat
+	heard int64 // last sign of life, also of the doubt that it led to
 }
 
 // NewCore makes the mind of a node that doesn't lead.
@@ -77,7 +86,7 @@ func (c *Core) Lead(now int64, img *meta.Image) {
 	clear(c.seen)
 	clear(c.refused)
 	for _, b := range img.Brokers() {
-		c.seen[b.ID] = session{epoch: b.Epoch, last: now}
+		c.seen[b.ID] = session{epoch: b.Epoch, last: now, heard: now}
 	}
 }
 
@@ -97,6 +106,7 @@ func (c *Core) Heard(now int64, h Heartbeat) bool {
 	if h.Epoch > s.epoch {
 		s = session{epoch: h.Epoch, last: now}
 	}
+	s.heard = now
 	if h.Healthy {
 		s.last = now
 	}
@@ -113,6 +123,30 @@ func (c *Core) Refused(id meta.NodeID, epoch uint64) {
 	if c.leading && epoch >= c.seen[id].epoch {
 		c.refused[id] = epoch
 	}
+}
+
+// Doubted are the brokers whose addresses have to be looked at: silent ones
+// that count as alive. Each is named again only after a while.
+func (c *Core) Doubted(now int64, img *meta.Image) (ids []meta.NodeID) {
+	if !c.leading {
+		return nil
+	}
+	for _, b := range img.Brokers() {
+		s, ok := c.seen[b.ID]
+		if !ok || b.Fenced || c.HasRefused(b.ID, b.Epoch) || now-s.heard < c.rules.DoubtMs {
+			continue
+		}
+		s.heard = now
+		c.seen[b.ID] = s
+		ids = append(ids, b.ID)
+	}
+	return ids
+}
+
+// HasRefused tells whether the address of that process of a broker refused.
+func (c *Core) HasRefused(id meta.NodeID, epoch uint64) bool {
+	at, ok := c.refused[id]
+	return ok && at >= epoch
 }
 
 // Changed takes events of the metadata: they decide whether there is anything
@@ -157,8 +191,8 @@ func (c *Core) Next(now int64, img *meta.Image) meta.Command {
 	return nil
 }
 
-// Failed tells that a command that Next wanted was refused or its outcome is
-// unknown: care waits for the next period.
+// Failed tells that a command that Next wanted was refused, or is not through
+// yet, or its outcome is unknown: care waits for the next period.
 func (c *Core) Failed(now int64) { c.cared = now }
 
 // liveness fences, if it may, or unfences a broker.
@@ -166,12 +200,11 @@ func (c *Core) liveness(now int64, b *meta.Broker, mayFence bool) meta.Command {
 	s, ok := c.seen[b.ID]
 	if !ok || s.epoch < b.Epoch {
 		// It registered since: its session begins now.
-		s = session{epoch: b.Epoch, last: now}
+		s = session{epoch: b.Epoch, last: now, heard: now}
 		c.seen[b.ID] = s
 	}
 	silent := now-s.last > c.rules.SessionMs
-	epoch, refused := c.refused[b.ID]
-	dead := silent || refused && epoch >= b.Epoch
+	dead := silent || c.HasRefused(b.ID, b.Epoch)
 	switch {
 	case dead && !b.Fenced && mayFence:
 		return &meta.FenceBroker{ID: b.ID, Epoch: b.Epoch}

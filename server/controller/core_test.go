@@ -160,6 +160,32 @@ func TestRefusedConnectionFencesAtOnce(t *testing.T) {
 	w.want(w.settle())
 }
 
+// A silent broker's address is looked at well before its session ends, and not
+// all the time.
+func TestSilenceIsDoubted(t *testing.T) {
+	w := newWorld(t, 3)
+	if ids := w.core.Doubted(w.now, w.img); ids != nil {
+		t.Fatalf("doubted %v without leading", ids)
+	}
+	w.core.Lead(w.now, w.img)
+	step := func(ms int64, want ...meta.NodeID) {
+		t.Helper()
+		w.now += ms
+		w.heard(1, 3)
+		if d := cmp.Diff(want, w.core.Doubted(w.now, w.img)); d != "" {
+			t.Fatal(d)
+		}
+	}
+	step(599)
+	step(1, 2)
+	step(599)
+	step(1, 2)
+	b, _ := w.img.Broker(2)
+	w.core.Refused(2, b.Epoch)
+	w.want(w.settle(), "fence 2")
+	step(601)
+}
+
 // An old process's heartbeats don't keep a new one alive.
 func TestHeartbeatOfAnOlderEpoch(t *testing.T) {
 	w := newWorld(t, 2)
