@@ -24,10 +24,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Deps is what the API is built from. Broker, Logger, Registry and Gatherer
+// Deps is what the API is built from. Broker, Groups, Logger, Registry and Gatherer
 // are required; the zero value of each other field means its default.
 type Deps struct {
 	Broker   Broker
+	Groups   Groups
 	Logger   *slog.Logger
 	Registry prometheus.Registerer
 	Gatherer prometheus.Gatherer // what /metrics shows
@@ -62,6 +63,7 @@ type Check struct {
 type Server struct {
 	broker  Broker
 	logger  *slog.Logger
+	groups  Groups
 	now     func() time.Time
 	limits  Limits
 	tracer  trace.Tracer // nil: tracing is off
@@ -88,7 +90,7 @@ func newServer(d Deps) *Server {
 		now = time.Now
 	}
 	return &Server{
-		broker: d.Broker, logger: d.Logger, now: now, limits: d.Limits.withDefaults(), tracer: d.Tracer,
+		broker: d.Broker, groups: d.Groups, logger: d.Logger, now: now, limits: d.Limits.withDefaults(), tracer: d.Tracer,
 		ready: d.Ready, version: d.Version, gather: d.Gatherer, specTag: specTag(),
 	}
 }

@@ -34,6 +34,10 @@ func (s *Server) control(method, pattern string, h http.Handler) http.Handler {
 	switch method + " " + pattern {
 	case "GET /v1/topics":
 		c.query = []string{"prefix", "limit", "page_token"}
+	case "GET /v1/groups":
+		c.query = []string{"prefix", "limit", "page_token"}
+	case "PUT /v1/groups/{group}/offsets":
+		c.body = func() any { return new(gen.OffsetReset) }
 	case "POST /v1/topics":
 		c.body = func() any { return new(gen.TopicSpec) }
 	case "PUT /v1/topics/{topic}":
@@ -53,7 +57,9 @@ func (s *Server) control(method, pattern string, h http.Handler) http.Handler {
 	case "GET /v1/topics/{topic}", "DELETE /v1/topics/{topic}", "GET /v1/topics/{topic}/partitions",
 		"GET /v1/topics/{topic}/partitions/{partition}", "HEAD /v1/topics/{topic}/partitions/{partition}",
 		"DELETE /v1/topics/{topic}/partitions/{partition}/replicas", "GET /v1/cluster",
-		"GET /v1/cluster/nodes/{node}", "DELETE /v1/cluster/nodes/{node}", "DELETE /v1/cluster/nodes/{node}/drain":
+		"GET /v1/cluster/nodes/{node}", "DELETE /v1/cluster/nodes/{node}", "DELETE /v1/cluster/nodes/{node}/drain",
+		"GET /v1/groups/{group}", "DELETE /v1/groups/{group}", "GET /v1/groups/{group}/lag",
+		"GET /v1/groups/{group}/offsets", "DELETE /v1/groups/{group}/members/{member}":
 	default:
 		return h
 	}

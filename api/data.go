@@ -24,6 +24,8 @@ func (s *Server) dataRoutes(r chi.Router) {
 	r.Get(partition+"/offsets", s.getOffsets)
 	r.Put(partition+"/fence", s.putFence)
 
+	r.Post("/v1/groups/{group}/poll", s.postPoll)
+
 	r.Get(key, s.getKey)
 	r.Head(key, s.getKey)
 	r.Put(key, s.putKey)

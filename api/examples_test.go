@@ -66,11 +66,12 @@ func TestExamplesWork(t *testing.T) {
 		"POST /v1/topics", "PUT /v1/topics/{topic}", "PATCH /v1/topics/{topic}", "POST /v1/topics/{topic}/partitions",
 		"POST /v1/topics/{topic}/partitions/{partition}/records", "POST /v1/topics/{topic}/records",
 		"POST /v1/topics/{topic}/batches", "PUT /v1/topics/{topic}/partitions/{partition}/fence",
-		"PUT /v1/topics/{topic}/keys/{key}",
+		"PUT /v1/topics/{topic}/keys/{key}", "POST /v1/groups/{group}/poll",
 		"GET", "HEAD",
 		"POST /v1/cluster/nodes/{node}/drain", "DELETE /v1/cluster/nodes/{node}/drain", "POST /v1/cluster/controller",
 		"POST /v1/cluster/elections", "PUT /v1/topics/{topic}/partitions/{partition}/replicas",
 		"DELETE /v1/topics/{topic}/partitions/{partition}/replicas",
+		"DELETE /v1/groups/{group}/members/{member}", "PUT /v1/groups/{group}/offsets", "DELETE /v1/groups/{group}",
 		"DELETE /v1/topics/{topic}/keys/{key}", "DELETE /v1/topics/{topic}/partitions/{partition}/records",
 		"DELETE /v1/topics/{topic}",
 	} {
@@ -102,7 +103,7 @@ func fill(path string, op described) string {
 		topic = "profiles"
 	}
 	path = strings.NewReplacer("{topic}", topic, "{partition}", "0", "{key}", "u1", "{offset}", "0",
-		"{node}", "1").Replace(path)
+		"{node}", "1", "{group}", "workers", "{member}", "http.5f3c1c76-8f0e-4a27-9f0b-6f1f9a1f4c55").Replace(path)
 	if op.OperationID == "trimPartition" {
 		path += "?before=1"
 	}

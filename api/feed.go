@@ -29,6 +29,7 @@ type span struct {
 	// partition), so when the log's start has passed it meanwhile it follows
 	// without an error. Cleared by the first successful look.
 	floating bool
+	gave     bool // a record
 }
 
 // emitter takes records. A record is valid during the call only. It returns
@@ -212,7 +213,7 @@ func (f *feed) records(sp *span, batch []byte, n int, to emitter) (count int, mo
 			hideIdempotency(&f.rec)
 		}
 		enough := !to.emit(sp.partition, &f.rec)
-		sp.next = f.rec.Offset + 1
+		sp.next, sp.gave = f.rec.Offset+1, true
 		n++
 		if enough {
 			return n, false, nil

@@ -22,6 +22,8 @@ const (
 	CodeInvalidPageToken     = "invalid_page_token"
 	CodeInvalidCursor        = "invalid_cursor"
 	CodeInvalidProducer      = "invalid_producer"
+	CodeInvalidGroup         = "invalid_group"
+	CodeInvalidAck           = "invalid_ack"
 	CodeCorruptBatch         = "corrupt_batch"
 	CodeInvalidBatch         = "invalid_batch"
 	CodeInvalidCompression   = "invalid_compression"
@@ -38,6 +40,8 @@ const (
 	CodeUnknownKey           = "unknown_key"
 	CodeUnknownRecord        = "unknown_record"
 	CodeUnknownNode          = "unknown_node"
+	CodeUnknownGroup         = "unknown_group"
+	CodeUnknownMember        = "unknown_member"
 	CodeNodeState            = "node_state"
 	CodeMethodNotAllowed     = "method_not_allowed"
 	CodeNotAcceptable        = "not_acceptable"
@@ -47,6 +51,11 @@ const (
 	CodeSequenceGap          = "sequence_gap"
 	CodeDuplicateSequence    = "duplicate_sequence"
 	CodeConflict             = "conflict"
+	CodeFencedGeneration     = "fenced_generation"
+	CodeFencedInstance       = "fenced_instance"
+	CodeGroupNotEmpty        = "group_not_empty"
+	CodeInconsistentProtocol = "inconsistent_protocol"
+	CodeGroupFull            = "group_full"
 	CodeOffsetTrimmed        = "offset_trimmed"
 	CodeOffsetConflict       = "offset_conflict"
 	CodeFenced               = "fenced"
@@ -69,6 +78,9 @@ const (
 	CodeNotEnoughBrokers     = "not_enough_brokers"
 	CodeNotEnoughReplicas    = "not_enough_replicas"
 	CodeOffsetNotAvailable   = "offset_not_available"
+	CodeNoCoordinator        = "coordinator_unavailable"
+	CodeCoordinatorLoading   = "coordinator_loading"
+	CodeGroupRebalancing     = "group_rebalancing"
 	CodeShuttingDown         = "shutting_down"
 	CodeNotReady             = "not_ready"
 	CodeCanceled             = "canceled"
@@ -125,6 +137,8 @@ var problemTable = [...]row{
 	refusal(400, CodeInvalidPageToken, "The page_token is not one that this API gave out"),
 	refusal(400, CodeInvalidCursor, "The cursor is not one that this topic gave out"),
 	refusal(400, CodeInvalidProducer, "The producer headers are not valid"),
+	refusal(400, CodeInvalidGroup, "The group id is not valid"),
+	refusal(400, CodeInvalidAck, "The ack is not one that this member was given"),
 	refusal(400, CodeCorruptBatch, "The record batch is corrupt"),
 	refusal(400, CodeInvalidBatch, "The record batch breaks the format's rules"),
 	refusal(400, CodeInvalidCompression, "The body can't be decompressed"),
@@ -141,6 +155,8 @@ var problemTable = [...]row{
 	refusal(404, CodeUnknownKey, "The key has no live value"),
 	refusal(404, CodeUnknownRecord, "There is no record at the offset"),
 	refusal(404, CodeUnknownNode, "No node of the cluster has that id"),
+	refusal(404, CodeUnknownGroup, "The group does not exist"),
+	refusal(404, CodeUnknownMember, "The group has no such member"),
 	refusal(405, CodeMethodNotAllowed, "The path does not support the method"),
 	refusal(406, CodeNotAcceptable, "None of the accepted media types is available"),
 	passing(408, CodeRequestTimeout, "The body did not arrive in time", 0),
@@ -150,6 +166,11 @@ var problemTable = [...]row{
 	refusal(409, CodeDuplicateSequence, "The sequence number is too old to tell its offset"),
 	refusal(409, CodeNodeState, "The node's state does not allow it"),
 	passing(409, CodeConflict, "Another request changed the same thing", 0),
+	refusal(409, CodeFencedGeneration, "The group has given its partitions out anew"),
+	refusal(409, CodeFencedInstance, "Another process has taken the instance over"),
+	refusal(409, CodeGroupNotEmpty, "The group's members are in the way"),
+	refusal(409, CodeInconsistentProtocol, "The members of the group can't share partitions out together"),
+	refusal(409, CodeGroupFull, "The group has as many members as it may"),
 	refusal(410, CodeOffsetTrimmed, "The offset was trimmed"),
 	refusal(412, CodeOffsetConflict, "The partition's next offset is not the expected one"),
 	refusal(412, CodeFenced, "The fence token is not the partition's"),
@@ -172,6 +193,9 @@ var problemTable = [...]row{
 	passing(503, CodeNotEnoughBrokers, "Too few brokers are registered", time.Second),
 	passing(503, CodeNotEnoughReplicas, "Too few replicas are in sync", time.Second),
 	passing(503, CodeOffsetNotAvailable, "The new leader does not know the end of the log yet", time.Second),
+	passing(503, CodeNoCoordinator, "The group has no coordinator", time.Second),
+	passing(503, CodeCoordinatorLoading, "The coordinator is reading what the group did before", time.Second),
+	passing(503, CodeGroupRebalancing, "The group is rebalancing", time.Second),
 	passing(503, CodeShuttingDown, "The node is shutting down", time.Second),
 	passing(503, CodeNotReady, "The node is not ready", time.Second),
 	{CodeCanceled, 503, "The client or the node ended the request", true, Unknown, time.Second},

@@ -8,6 +8,8 @@ import (
 	"github.com/chroniklog/chronik/raft"
 	"github.com/chroniklog/chronik/raft/meta"
 	"github.com/chroniklog/chronik/server"
+	"github.com/chroniklog/chronik/server/coordinator"
+	"github.com/chroniklog/chronik/server/group"
 	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/server/replica"
 	"github.com/chroniklog/chronik/storage/plog"
@@ -56,6 +58,26 @@ var sentinels = [...]mapping{
 	{server.ErrUnknownNode, CodeUnknownNode},
 	{server.ErrNodeState, CodeNodeState},
 	{server.ErrInvalidProducer, CodeInvalidProducer},
+
+	{coordinator.ErrLoading, CodeCoordinatorLoading},
+	{coordinator.ErrNotCoordinator, CodeNoCoordinator},
+	{coordinator.ErrUnavailable, CodeNoCoordinator},
+	{group.ErrNotEmpty, CodeGroupNotEmpty},
+	{group.ErrSubscribed, CodeGroupNotEmpty},
+	{group.ErrIllegalGeneration, CodeFencedGeneration},
+	{group.ErrUnknownMember, CodeUnknownMember},
+	{group.ErrUnknownGroup, CodeUnknownGroup},
+	{group.ErrInvalidGroup, CodeInvalidGroup},
+	{group.ErrFencedInstance, CodeFencedInstance},
+	{group.ErrInconsistentProtocol, CodeInconsistentProtocol},
+	{group.ErrFull, CodeGroupFull},
+	{group.ErrRebalance, CodeGroupRebalancing},
+	{group.ErrInvalidAck, CodeInvalidAck},
+	{group.ErrForeignAck, CodeInvalidAck},
+	{group.ErrInvalidSession, CodeBadRequest},
+	{group.ErrMemberIDRequired, CodeBadRequest},
+	{group.ErrMetadataTooLarge, CodeBadRequest},
+	{group.ErrCorrupt, CodeInternal},
 
 	{partition.ErrNotLeader, CodeNotLeader},
 	{partition.ErrNotEnoughReplicas, CodeNotEnoughReplicas},

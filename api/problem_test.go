@@ -25,7 +25,7 @@ import (
 // surface are the packages whose errors can reach the API.
 var surface = []string{
 	"server", "server/partition", "server/replica", "storage/record", "storage/plog", "raft", "raft/meta",
-	"api/middleware",
+	"api/middleware", "server/group", "server/coordinator",
 }
 
 // Every exported sentinel of the packages below has a row in sentinels.

@@ -24,6 +24,8 @@ const (
 	BodyTooLarge               ErrorCode = "body_too_large"
 	Canceled                   ErrorCode = "canceled"
 	Conflict                   ErrorCode = "conflict"
+	CoordinatorLoading         ErrorCode = "coordinator_loading"
+	CoordinatorUnavailable     ErrorCode = "coordinator_unavailable"
 	CorruptBatch               ErrorCode = "corrupt_batch"
 	CorruptLog                 ErrorCode = "corrupt_log"
 	CrossOrigin                ErrorCode = "cross_origin"
@@ -31,15 +33,23 @@ const (
 	DiskFull                   ErrorCode = "disk_full"
 	DuplicateSequence          ErrorCode = "duplicate_sequence"
 	Fenced                     ErrorCode = "fenced"
+	FencedGeneration           ErrorCode = "fenced_generation"
+	FencedInstance             ErrorCode = "fenced_instance"
+	GroupFull                  ErrorCode = "group_full"
+	GroupNotEmpty              ErrorCode = "group_not_empty"
+	GroupRebalancing           ErrorCode = "group_rebalancing"
 	HostNotAllowed             ErrorCode = "host_not_allowed"
 	IdempotencyMismatch        ErrorCode = "idempotency_mismatch"
+	InconsistentProtocol       ErrorCode = "inconsistent_protocol"
 	Internal                   ErrorCode = "internal"
+	InvalidAck                 ErrorCode = "invalid_ack"
 	InvalidBatch               ErrorCode = "invalid_batch"
 	InvalidCompression         ErrorCode = "invalid_compression"
 	InvalidConfig              ErrorCode = "invalid_config"
 	InvalidCursor              ErrorCode = "invalid_cursor"
 	InvalidEncoding            ErrorCode = "invalid_encoding"
 	InvalidField               ErrorCode = "invalid_field"
+	InvalidGroup               ErrorCode = "invalid_group"
 	InvalidJson                ErrorCode = "invalid_json"
 	InvalidPageToken           ErrorCode = "invalid_page_token"
 	InvalidParameter           ErrorCode = "invalid_parameter"
@@ -79,7 +89,9 @@ const (
 	TransactionalBatch         ErrorCode = "transactional_batch"
 	TruncatedBody              ErrorCode = "truncated_body"
 	UnknownField               ErrorCode = "unknown_field"
+	UnknownGroup               ErrorCode = "unknown_group"
 	UnknownKey                 ErrorCode = "unknown_key"
+	UnknownMember              ErrorCode = "unknown_member"
 	UnknownNode                ErrorCode = "unknown_node"
 	UnknownParameter           ErrorCode = "unknown_parameter"
 	UnknownPartition           ErrorCode = "unknown_partition"
@@ -100,6 +112,10 @@ func (e ErrorCode) Valid() bool {
 		return true
 	case Conflict:
 		return true
+	case CoordinatorLoading:
+		return true
+	case CoordinatorUnavailable:
+		return true
 	case CorruptBatch:
 		return true
 	case CorruptLog:
@@ -114,11 +130,25 @@ func (e ErrorCode) Valid() bool {
 		return true
 	case Fenced:
 		return true
+	case FencedGeneration:
+		return true
+	case FencedInstance:
+		return true
+	case GroupFull:
+		return true
+	case GroupNotEmpty:
+		return true
+	case GroupRebalancing:
+		return true
 	case HostNotAllowed:
 		return true
 	case IdempotencyMismatch:
 		return true
+	case InconsistentProtocol:
+		return true
 	case Internal:
+		return true
+	case InvalidAck:
 		return true
 	case InvalidBatch:
 		return true
@@ -131,6 +161,8 @@ func (e ErrorCode) Valid() bool {
 	case InvalidEncoding:
 		return true
 	case InvalidField:
+		return true
+	case InvalidGroup:
 		return true
 	case InvalidJson:
 		return true
@@ -210,7 +242,11 @@ func (e ErrorCode) Valid() bool {
 		return true
 	case UnknownField:
 		return true
+	case UnknownGroup:
+		return true
 	case UnknownKey:
+		return true
+	case UnknownMember:
 		return true
 	case UnknownNode:
 		return true
@@ -225,6 +261,72 @@ func (e ErrorCode) Valid() bool {
 	case UnsupportedContentEncoding:
 		return true
 	case UnsupportedMediaType:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GroupMemberProtocol.
+const (
+	Http  GroupMemberProtocol = "http"
+	Kafka GroupMemberProtocol = "kafka"
+)
+
+// Valid indicates whether the value is a known member of the GroupMemberProtocol enum.
+func (e GroupMemberProtocol) Valid() bool {
+	switch e {
+	case Http:
+		return true
+	case Kafka:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GroupState.
+const (
+	CompletingRebalance GroupState = "CompletingRebalance"
+	Empty               GroupState = "Empty"
+	PreparingRebalance  GroupState = "PreparingRebalance"
+	Stable              GroupState = "Stable"
+)
+
+// Valid indicates whether the value is a known member of the GroupState enum.
+func (e GroupState) Valid() bool {
+	switch e {
+	case CompletingRebalance:
+		return true
+	case Empty:
+		return true
+	case PreparingRebalance:
+		return true
+	case Stable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for OffsetResetTo.
+const (
+	OffsetResetToEarliest  OffsetResetTo = "earliest"
+	OffsetResetToLatest    OffsetResetTo = "latest"
+	OffsetResetToOffset    OffsetResetTo = "offset"
+	OffsetResetToTimestamp OffsetResetTo = "timestamp"
+)
+
+// Valid indicates whether the value is a known member of the OffsetResetTo enum.
+func (e OffsetResetTo) Valid() bool {
+	switch e {
+	case OffsetResetToEarliest:
+		return true
+	case OffsetResetToLatest:
+		return true
+	case OffsetResetToOffset:
+		return true
+	case OffsetResetToTimestamp:
 		return true
 	default:
 		return false
@@ -329,6 +431,117 @@ type Election struct {
 // ErrorCode The entries of components.x-problems tell each code's status, retryability and outcome.
 type ErrorCode string
 
+// Group defines model for Group.
+type Group struct {
+	// Coordinator The node that coordinates the group.
+	Coordinator int32 `json:"coordinator"`
+
+	// Generation Grows with each rebalance.
+	Generation int32  `json:"generation"`
+	Group      string `json:"group"`
+
+	// Lag The sum over the partitions.
+	Lag        int64            `json:"lag"`
+	Members    []GroupMember    `json:"members"`
+	Partitions []GroupPartition `json:"partitions"`
+
+	// Protocol How partitions are shared out.
+	Protocol     string `json:"protocol"`
+	ProtocolType string `json:"protocol_type"`
+
+	// State Kafka's: a group without members is Empty, one that gathers them PreparingRebalance, one that shares partitions out CompletingRebalance, one whose members read Stable.
+	State GroupState `json:"state"`
+}
+
+// GroupLag defines model for GroupLag.
+type GroupLag struct {
+	Group      string           `json:"group"`
+	Lag        int64            `json:"lag"`
+	Partitions []GroupPartition `json:"partitions"`
+}
+
+// GroupList defines model for GroupList.
+type GroupList struct {
+	Groups []GroupSummary `json:"groups"`
+
+	// NextPageToken Absent on the last page.
+	NextPageToken *string `json:"next_page_token,omitempty"`
+}
+
+// GroupMember defines model for GroupMember.
+type GroupMember struct {
+	Assignment []TopicPartition `json:"assignment"`
+
+	// ClientId What the client calls itself.
+	ClientId string `json:"client_id"`
+	Host     string `json:"host"`
+
+	// Instance Of a static member.
+	Instance  *string             `json:"instance,omitempty"`
+	Leader    bool                `json:"leader"`
+	Member    string              `json:"member"`
+	Protocol  GroupMemberProtocol `json:"protocol"`
+	SessionMs int64               `json:"session_ms"`
+
+	// Topics What it is subscribed to.
+	Topics []string `json:"topics"`
+}
+
+// GroupMemberProtocol defines model for GroupMember.Protocol.
+type GroupMemberProtocol string
+
+// GroupOffset defines model for GroupOffset.
+type GroupOffset struct {
+	CommittedAt time.Time `json:"committed_at"`
+
+	// Metadata What the client keeps beside the offset.
+	Metadata  string `json:"metadata"`
+	Offset    int64  `json:"offset"`
+	Partition int32  `json:"partition"`
+	Topic     string `json:"topic"`
+}
+
+// GroupOffsets defines model for GroupOffsets.
+type GroupOffsets struct {
+	Group   string        `json:"group"`
+	Offsets []GroupOffset `json:"offsets"`
+}
+
+// GroupPartition defines model for GroupPartition.
+type GroupPartition struct {
+	// Committed The next offset to read; absent if none is committed.
+	Committed *int64 `json:"committed,omitempty"`
+
+	// End The next offset of the partition's committed records.
+	End *int64 `json:"end,omitempty"`
+
+	// Error Why the partition's offsets are not known; a code.
+	Error *string `json:"error,omitempty"`
+
+	// Lag Records between; from the log's start if none is committed.
+	Lag            *int64 `json:"lag,omitempty"`
+	LogStartOffset *int64 `json:"log_start_offset,omitempty"`
+
+	// Member Who reads the partition.
+	Member    *string `json:"member,omitempty"`
+	Partition int32   `json:"partition"`
+	Topic     string  `json:"topic"`
+}
+
+// GroupState Kafka's: a group without members is Empty, one that gathers them PreparingRebalance, one that shares partitions out CompletingRebalance, one whose members read Stable.
+type GroupState string
+
+// GroupSummary defines model for GroupSummary.
+type GroupSummary struct {
+	Group string `json:"group"`
+
+	// ProtocolType consumer where topics are read; empty before the first member.
+	ProtocolType string `json:"protocol_type"`
+
+	// State Kafka's: a group without members is Empty, one that gathers them PreparingRebalance, one that shares partitions out CompletingRebalance, one whose members read Stable.
+	State GroupState `json:"state"`
+}
+
 // Limits What this node accepts. A topic's max.message.bytes may be lower.
 type Limits struct {
 	// AppendTimeoutSeconds Examples: 30
@@ -400,6 +613,42 @@ type Node struct {
 
 // Offset defines model for Offset.
 type Offset = int64
+
+// OffsetMove defines model for OffsetMove.
+type OffsetMove struct {
+	// From Absent if none was committed.
+	From      *int64 `json:"from,omitempty"`
+	Partition int32  `json:"partition"`
+	To        int64  `json:"to"`
+	Topic     string `json:"topic"`
+}
+
+// OffsetReset defines model for OffsetReset.
+type OffsetReset struct {
+	// DryRun Only tell what would be done.
+	DryRun *bool  `json:"dry_run,omitempty"`
+	Offset *int64 `json:"offset,omitempty"`
+
+	// Partitions Without it, every partition.
+	Partitions *[]int32 `json:"partitions,omitempty"`
+
+	// Timestamp Unix milliseconds.
+	Timestamp *int64 `json:"timestamp,omitempty"`
+
+	// To latest is the end now; offset the offset given, or the nearest that the log has; timestamp the first record that is not older, or the end.
+	To    OffsetResetTo `json:"to"`
+	Topic string        `json:"topic"`
+}
+
+// OffsetResetTo latest is the end now; offset the offset given, or the nearest that the log has; timestamp the first record that is not older, or the end.
+type OffsetResetTo string
+
+// OffsetsReset defines model for OffsetsReset.
+type OffsetsReset struct {
+	DryRun  bool         `json:"dry_run"`
+	Group   string       `json:"group"`
+	Offsets []OffsetMove `json:"offsets"`
+}
 
 // Partition defines model for Partition.
 type Partition struct {
@@ -520,6 +769,12 @@ type TopicList struct {
 	Topics        []Topic `json:"topics"`
 }
 
+// TopicPartition defines model for TopicPartition.
+type TopicPartition struct {
+	Partition int32  `json:"partition"`
+	Topic     string `json:"topic"`
+}
+
 // TopicPatch defines model for TopicPatch.
 type TopicPatch struct {
 	// Configs Values to set; null returns a config to its default.
@@ -554,6 +809,12 @@ type TopicSpec struct {
 	// ReplicationFactor Without it the cluster's default, which grows with the number of nodes up to 3.
 	ReplicationFactor *int32 `json:"replication_factor,omitempty"`
 }
+
+// GroupName defines model for GroupName.
+type GroupName = string
+
+// MemberPath defines model for MemberPath.
+type MemberPath = string
 
 // NodePath defines model for NodePath.
 type NodePath = int32
@@ -600,6 +861,18 @@ type Problem504 = Problem
 // Problem507 RFC 9457.
 type Problem507 = Problem
 
+// ListGroupsParams defines parameters for ListGroups.
+type ListGroupsParams struct {
+	// Prefix Only names that begin with this.
+	Prefix *string `form:"prefix,omitempty" json:"prefix,omitempty"`
+
+	// Limit The most groups of one page.
+	Limit *int32 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// PageToken next_page_token of the page before.
+	PageToken *string `form:"page_token,omitempty" json:"page_token,omitempty"`
+}
+
 // ListTopicsParams defines parameters for ListTopics.
 type ListTopicsParams struct {
 	// Prefix Only names that begin with this.
@@ -620,6 +893,9 @@ type ElectLeadersJSONRequestBody = Election
 
 // DrainNodeJSONRequestBody defines body for DrainNode for application/json ContentType.
 type DrainNodeJSONRequestBody = Drain
+
+// ResetGroupJSONRequestBody defines body for ResetGroup for application/json ContentType.
+type ResetGroupJSONRequestBody = OffsetReset
 
 // CreateTopicJSONRequestBody defines body for CreateTopic for application/json ContentType.
 type CreateTopicJSONRequestBody = TopicSpec
@@ -659,6 +935,27 @@ type ServerInterface interface {
 	// DrainNode Move leadership, and replicas, away from a node
 	// (POST /v1/cluster/nodes/{node}/drain)
 	DrainNode(w http.ResponseWriter, r *http.Request, node NodePath)
+	// ListGroups List consumer groups by name
+	// (GET /v1/groups)
+	ListGroups(w http.ResponseWriter, r *http.Request, params ListGroupsParams)
+	// DeleteGroup Delete a group with its committed offsets
+	// (DELETE /v1/groups/{group})
+	DeleteGroup(w http.ResponseWriter, r *http.Request, group GroupName)
+	// DescribeGroup A group's state, members, offsets and lag
+	// (GET /v1/groups/{group})
+	DescribeGroup(w http.ResponseWriter, r *http.Request, group GroupName)
+	// GroupLag How far the group is behind
+	// (GET /v1/groups/{group}/lag)
+	GroupLag(w http.ResponseWriter, r *http.Request, group GroupName)
+	// RemoveMember Leave a group
+	// (DELETE /v1/groups/{group}/members/{member})
+	RemoveMember(w http.ResponseWriter, r *http.Request, group GroupName, member MemberPath)
+	// GroupOffsets The committed offsets
+	// (GET /v1/groups/{group}/offsets)
+	GroupOffsets(w http.ResponseWriter, r *http.Request, group GroupName)
+	// ResetGroup Move the committed offsets of a topic
+	// (PUT /v1/groups/{group}/offsets)
+	ResetGroup(w http.ResponseWriter, r *http.Request, group GroupName)
 	// ListTopics List topics by name
 	// (GET /v1/topics)
 	ListTopics(w http.ResponseWriter, r *http.Request, params ListTopicsParams)
@@ -740,6 +1037,48 @@ func (_ Unimplemented) EndDrain(w http.ResponseWriter, r *http.Request, node Nod
 // DrainNode Move leadership, and replicas, away from a node
 // (POST /v1/cluster/nodes/{node}/drain)
 func (_ Unimplemented) DrainNode(w http.ResponseWriter, r *http.Request, node NodePath) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListGroups List consumer groups by name
+// (GET /v1/groups)
+func (_ Unimplemented) ListGroups(w http.ResponseWriter, r *http.Request, params ListGroupsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DeleteGroup Delete a group with its committed offsets
+// (DELETE /v1/groups/{group})
+func (_ Unimplemented) DeleteGroup(w http.ResponseWriter, r *http.Request, group GroupName) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DescribeGroup A group's state, members, offsets and lag
+// (GET /v1/groups/{group})
+func (_ Unimplemented) DescribeGroup(w http.ResponseWriter, r *http.Request, group GroupName) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GroupLag How far the group is behind
+// (GET /v1/groups/{group}/lag)
+func (_ Unimplemented) GroupLag(w http.ResponseWriter, r *http.Request, group GroupName) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RemoveMember Leave a group
+// (DELETE /v1/groups/{group}/members/{member})
+func (_ Unimplemented) RemoveMember(w http.ResponseWriter, r *http.Request, group GroupName, member MemberPath) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GroupOffsets The committed offsets
+// (GET /v1/groups/{group}/offsets)
+func (_ Unimplemented) GroupOffsets(w http.ResponseWriter, r *http.Request, group GroupName) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ResetGroup Move the committed offsets of a topic
+// (PUT /v1/groups/{group}/offsets)
+func (_ Unimplemented) ResetGroup(w http.ResponseWriter, r *http.Request, group GroupName) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -961,6 +1300,230 @@ func (siw *ServerInterfaceWrapper) DrainNode(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.DrainNode(w, r, node)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListGroups operation middleware
+func (siw *ServerInterfaceWrapper) ListGroups(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListGroupsParams
+
+	// ------------- Optional query parameter "prefix" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "prefix", r.URL.Query(), &params.Prefix, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "prefix"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "prefix", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "page_token" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "page_token", r.URL.Query(), &params.PageToken, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "page_token"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "page_token", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListGroups(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteGroup operation middleware
+func (siw *ServerInterfaceWrapper) DeleteGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", chi.URLParam(r, "group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteGroup(w, r, group)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DescribeGroup operation middleware
+func (siw *ServerInterfaceWrapper) DescribeGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", chi.URLParam(r, "group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DescribeGroup(w, r, group)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GroupLag operation middleware
+func (siw *ServerInterfaceWrapper) GroupLag(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", chi.URLParam(r, "group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GroupLag(w, r, group)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RemoveMember operation middleware
+func (siw *ServerInterfaceWrapper) RemoveMember(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", chi.URLParam(r, "group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	// ------------- Path parameter "member" -------------
+	var member MemberPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "member", chi.URLParam(r, "member"), &member, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "member", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RemoveMember(w, r, group, member)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GroupOffsets operation middleware
+func (siw *ServerInterfaceWrapper) GroupOffsets(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", chi.URLParam(r, "group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GroupOffsets(w, r, group)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResetGroup operation middleware
+func (siw *ServerInterfaceWrapper) ResetGroup(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "group" -------------
+	var group GroupName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "group", chi.URLParam(r, "group"), &group, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "group", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResetGroup(w, r, group)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -1487,6 +2050,27 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Put(options.BaseURL+"/v1/topics/{topic}/partitions/{partition}/replicas", wrapper.ReassignPartition)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/groups", wrapper.ListGroups)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/groups/{group}", wrapper.DeleteGroup)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/groups/{group}", wrapper.DescribeGroup)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/groups/{group}/lag", wrapper.GroupLag)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/groups/{group}/offsets", wrapper.GroupOffsets)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/v1/groups/{group}/offsets", wrapper.ResetGroup)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/groups/{group}/members/{member}", wrapper.RemoveMember)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/cluster", wrapper.DescribeCluster)
@@ -2662,6 +3246,1012 @@ type DrainNode504ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response DrainNode504ApplicationProblemPlusJSONResponse) VisitDrainNodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(504)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGroupsRequestObject struct {
+	Params ListGroupsParams
+}
+
+type ListGroupsResponseObject interface {
+	VisitListGroupsResponse(w http.ResponseWriter) error
+}
+
+type ListGroups200JSONResponse GroupList
+
+func (response ListGroups200JSONResponse) VisitListGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGroups400ApplicationProblemPlusJSONResponse struct {
+	Problem400ApplicationProblemPlusJSONResponse
+}
+
+func (response ListGroups400ApplicationProblemPlusJSONResponse) VisitListGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGroups403ApplicationProblemPlusJSONResponse struct {
+	Problem403ApplicationProblemPlusJSONResponse
+}
+
+func (response ListGroups403ApplicationProblemPlusJSONResponse) VisitListGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGroups429ApplicationProblemPlusJSONResponse struct {
+	Problem429ApplicationProblemPlusJSONResponse
+}
+
+func (response ListGroups429ApplicationProblemPlusJSONResponse) VisitListGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGroups500ApplicationProblemPlusJSONResponse struct {
+	Problem500ApplicationProblemPlusJSONResponse
+}
+
+func (response ListGroups500ApplicationProblemPlusJSONResponse) VisitListGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGroups503ApplicationProblemPlusJSONResponse struct {
+	Problem503ApplicationProblemPlusJSONResponse
+}
+
+func (response ListGroups503ApplicationProblemPlusJSONResponse) VisitListGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListGroups504ApplicationProblemPlusJSONResponse struct {
+	Problem504ApplicationProblemPlusJSONResponse
+}
+
+func (response ListGroups504ApplicationProblemPlusJSONResponse) VisitListGroupsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(504)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroupRequestObject struct {
+	Group GroupName `json:"group"`
+}
+
+type DeleteGroupResponseObject interface {
+	VisitDeleteGroupResponse(w http.ResponseWriter) error
+}
+
+type DeleteGroup204Response struct {
+}
+
+func (response DeleteGroup204Response) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteGroup400ApplicationProblemPlusJSONResponse struct {
+	Problem400ApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteGroup400ApplicationProblemPlusJSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroup403ApplicationProblemPlusJSONResponse struct {
+	Problem403ApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteGroup403ApplicationProblemPlusJSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroup404ApplicationProblemPlusJSONResponse struct {
+	Problem404ApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteGroup404ApplicationProblemPlusJSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroup409ApplicationProblemPlusJSONResponse struct {
+	Problem409ApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteGroup409ApplicationProblemPlusJSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroup429ApplicationProblemPlusJSONResponse struct {
+	Problem429ApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteGroup429ApplicationProblemPlusJSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroup500ApplicationProblemPlusJSONResponse struct {
+	Problem500ApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteGroup500ApplicationProblemPlusJSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroup503ApplicationProblemPlusJSONResponse struct {
+	Problem503ApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteGroup503ApplicationProblemPlusJSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteGroup504ApplicationProblemPlusJSONResponse struct {
+	Problem504ApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteGroup504ApplicationProblemPlusJSONResponse) VisitDeleteGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(504)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DescribeGroupRequestObject struct {
+	Group GroupName `json:"group"`
+}
+
+type DescribeGroupResponseObject interface {
+	VisitDescribeGroupResponse(w http.ResponseWriter) error
+}
+
+type DescribeGroup200JSONResponse Group
+
+func (response DescribeGroup200JSONResponse) VisitDescribeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DescribeGroup400ApplicationProblemPlusJSONResponse struct {
+	Problem400ApplicationProblemPlusJSONResponse
+}
+
+func (response DescribeGroup400ApplicationProblemPlusJSONResponse) VisitDescribeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DescribeGroup403ApplicationProblemPlusJSONResponse struct {
+	Problem403ApplicationProblemPlusJSONResponse
+}
+
+func (response DescribeGroup403ApplicationProblemPlusJSONResponse) VisitDescribeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DescribeGroup404ApplicationProblemPlusJSONResponse struct {
+	Problem404ApplicationProblemPlusJSONResponse
+}
+
+func (response DescribeGroup404ApplicationProblemPlusJSONResponse) VisitDescribeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DescribeGroup429ApplicationProblemPlusJSONResponse struct {
+	Problem429ApplicationProblemPlusJSONResponse
+}
+
+func (response DescribeGroup429ApplicationProblemPlusJSONResponse) VisitDescribeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DescribeGroup500ApplicationProblemPlusJSONResponse struct {
+	Problem500ApplicationProblemPlusJSONResponse
+}
+
+func (response DescribeGroup500ApplicationProblemPlusJSONResponse) VisitDescribeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DescribeGroup503ApplicationProblemPlusJSONResponse struct {
+	Problem503ApplicationProblemPlusJSONResponse
+}
+
+func (response DescribeGroup503ApplicationProblemPlusJSONResponse) VisitDescribeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DescribeGroup504ApplicationProblemPlusJSONResponse struct {
+	Problem504ApplicationProblemPlusJSONResponse
+}
+
+func (response DescribeGroup504ApplicationProblemPlusJSONResponse) VisitDescribeGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(504)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GroupLagRequestObject struct {
+	Group GroupName `json:"group"`
+}
+
+type GroupLagResponseObject interface {
+	VisitGroupLagResponse(w http.ResponseWriter) error
+}
+
+type GroupLag200JSONResponse GroupLag
+
+func (response GroupLag200JSONResponse) VisitGroupLagResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GroupLag400ApplicationProblemPlusJSONResponse struct {
+	Problem400ApplicationProblemPlusJSONResponse
+}
+
+func (response GroupLag400ApplicationProblemPlusJSONResponse) VisitGroupLagResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GroupLag403ApplicationProblemPlusJSONResponse struct {
+	Problem403ApplicationProblemPlusJSONResponse
+}
+
+func (response GroupLag403ApplicationProblemPlusJSONResponse) VisitGroupLagResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GroupLag404ApplicationProblemPlusJSONResponse struct {
+	Problem404ApplicationProblemPlusJSONResponse
+}
+
+func (response GroupLag404ApplicationProblemPlusJSONResponse) VisitGroupLagResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GroupLag429ApplicationProblemPlusJSONResponse struct {
+	Problem429ApplicationProblemPlusJSONResponse
+}
+
+func (response GroupLag429ApplicationProblemPlusJSONResponse) VisitGroupLagResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GroupLag500ApplicationProblemPlusJSONResponse struct {
+	Problem500ApplicationProblemPlusJSONResponse
+}
+
+func (response GroupLag500ApplicationProblemPlusJSONResponse) VisitGroupLagResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GroupLag503ApplicationProblemPlusJSONResponse struct {
+	Problem503ApplicationProblemPlusJSONResponse
+}
+
+func (response GroupLag503ApplicationProblemPlusJSONResponse) VisitGroupLagResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GroupLag504ApplicationProblemPlusJSONResponse struct {
+	Problem504ApplicationProblemPlusJSONResponse
+}
+
+func (response GroupLag504ApplicationProblemPlusJSONResponse) VisitGroupLagResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(504)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMemberRequestObject struct {
+	Group  GroupName  `json:"group"`
+	Member MemberPath `json:"member"`
+}
+
+type RemoveMemberResponseObject interface {
+	VisitRemoveMemberResponse(w http.ResponseWriter) error
+}
+
+type RemoveMember204Response struct {
+}
+
+func (response RemoveMember204Response) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveMember400ApplicationProblemPlusJSONResponse struct {
+	Problem400ApplicationProblemPlusJSONResponse
+}
+
+func (response RemoveMember400ApplicationProblemPlusJSONResponse) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMember403ApplicationProblemPlusJSONResponse struct {
+	Problem403ApplicationProblemPlusJSONResponse
+}
+
+func (response RemoveMember403ApplicationProblemPlusJSONResponse) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMember404ApplicationProblemPlusJSONResponse struct {
+	Problem404ApplicationProblemPlusJSONResponse
+}
+
+func (response RemoveMember404ApplicationProblemPlusJSONResponse) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMember429ApplicationProblemPlusJSONResponse struct {
+	Problem429ApplicationProblemPlusJSONResponse
+}
+
+func (response RemoveMember429ApplicationProblemPlusJSONResponse) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMember500ApplicationProblemPlusJSONResponse struct {
+	Problem500ApplicationProblemPlusJSONResponse
+}
+
+func (response RemoveMember500ApplicationProblemPlusJSONResponse) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMember503ApplicationProblemPlusJSONResponse struct {
+	Problem503ApplicationProblemPlusJSONResponse
+}
+
+func (response RemoveMember503ApplicationProblemPlusJSONResponse) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveMember504ApplicationProblemPlusJSONResponse struct {
+	Problem504ApplicationProblemPlusJSONResponse
+}
+
+func (response RemoveMember504ApplicationProblemPlusJSONResponse) VisitRemoveMemberResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(504)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GroupOffsetsRequestObject struct {
+	Group GroupName `json:"group"`
+}
+
+type GroupOffsetsResponseObject interface {
+	VisitGroupOffsetsResponse(w http.ResponseWriter) error
+}
+
+type GroupOffsets200JSONResponse GroupOffsets
+
+func (response GroupOffsets200JSONResponse) VisitGroupOffsetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GroupOffsets400ApplicationProblemPlusJSONResponse struct {
+	Problem400ApplicationProblemPlusJSONResponse
+}
+
+func (response GroupOffsets400ApplicationProblemPlusJSONResponse) VisitGroupOffsetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GroupOffsets403ApplicationProblemPlusJSONResponse struct {
+	Problem403ApplicationProblemPlusJSONResponse
+}
+
+func (response GroupOffsets403ApplicationProblemPlusJSONResponse) VisitGroupOffsetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GroupOffsets404ApplicationProblemPlusJSONResponse struct {
+	Problem404ApplicationProblemPlusJSONResponse
+}
+
+func (response GroupOffsets404ApplicationProblemPlusJSONResponse) VisitGroupOffsetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GroupOffsets429ApplicationProblemPlusJSONResponse struct {
+	Problem429ApplicationProblemPlusJSONResponse
+}
+
+func (response GroupOffsets429ApplicationProblemPlusJSONResponse) VisitGroupOffsetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GroupOffsets500ApplicationProblemPlusJSONResponse struct {
+	Problem500ApplicationProblemPlusJSONResponse
+}
+
+func (response GroupOffsets500ApplicationProblemPlusJSONResponse) VisitGroupOffsetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GroupOffsets503ApplicationProblemPlusJSONResponse struct {
+	Problem503ApplicationProblemPlusJSONResponse
+}
+
+func (response GroupOffsets503ApplicationProblemPlusJSONResponse) VisitGroupOffsetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GroupOffsets504ApplicationProblemPlusJSONResponse struct {
+	Problem504ApplicationProblemPlusJSONResponse
+}
+
+func (response GroupOffsets504ApplicationProblemPlusJSONResponse) VisitGroupOffsetsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(504)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetGroupRequestObject struct {
+	Group GroupName `json:"group"`
+	Body  *ResetGroupJSONRequestBody
+}
+
+type ResetGroupResponseObject interface {
+	VisitResetGroupResponse(w http.ResponseWriter) error
+}
+
+type ResetGroup200JSONResponse OffsetsReset
+
+func (response ResetGroup200JSONResponse) VisitResetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetGroup400ApplicationProblemPlusJSONResponse struct {
+	Problem400ApplicationProblemPlusJSONResponse
+}
+
+func (response ResetGroup400ApplicationProblemPlusJSONResponse) VisitResetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetGroup403ApplicationProblemPlusJSONResponse struct {
+	Problem403ApplicationProblemPlusJSONResponse
+}
+
+func (response ResetGroup403ApplicationProblemPlusJSONResponse) VisitResetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetGroup404ApplicationProblemPlusJSONResponse struct {
+	Problem404ApplicationProblemPlusJSONResponse
+}
+
+func (response ResetGroup404ApplicationProblemPlusJSONResponse) VisitResetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetGroup408ApplicationProblemPlusJSONResponse struct {
+	Problem408ApplicationProblemPlusJSONResponse
+}
+
+func (response ResetGroup408ApplicationProblemPlusJSONResponse) VisitResetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(408)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetGroup409ApplicationProblemPlusJSONResponse struct {
+	Problem409ApplicationProblemPlusJSONResponse
+}
+
+func (response ResetGroup409ApplicationProblemPlusJSONResponse) VisitResetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetGroup413ApplicationProblemPlusJSONResponse struct {
+	Problem413ApplicationProblemPlusJSONResponse
+}
+
+func (response ResetGroup413ApplicationProblemPlusJSONResponse) VisitResetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetGroup415ApplicationProblemPlusJSONResponse struct {
+	Problem415ApplicationProblemPlusJSONResponse
+}
+
+func (response ResetGroup415ApplicationProblemPlusJSONResponse) VisitResetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetGroup429ApplicationProblemPlusJSONResponse struct {
+	Problem429ApplicationProblemPlusJSONResponse
+}
+
+func (response ResetGroup429ApplicationProblemPlusJSONResponse) VisitResetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetGroup500ApplicationProblemPlusJSONResponse struct {
+	Problem500ApplicationProblemPlusJSONResponse
+}
+
+func (response ResetGroup500ApplicationProblemPlusJSONResponse) VisitResetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetGroup503ApplicationProblemPlusJSONResponse struct {
+	Problem503ApplicationProblemPlusJSONResponse
+}
+
+func (response ResetGroup503ApplicationProblemPlusJSONResponse) VisitResetGroupResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResetGroup504ApplicationProblemPlusJSONResponse struct {
+	Problem504ApplicationProblemPlusJSONResponse
+}
+
+func (response ResetGroup504ApplicationProblemPlusJSONResponse) VisitResetGroupResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -4694,6 +6284,27 @@ type StrictServerInterface interface {
 	// DrainNode Move leadership, and replicas, away from a node
 	// (POST /v1/cluster/nodes/{node}/drain)
 	DrainNode(ctx context.Context, request DrainNodeRequestObject) (DrainNodeResponseObject, error)
+	// ListGroups List consumer groups by name
+	// (GET /v1/groups)
+	ListGroups(ctx context.Context, request ListGroupsRequestObject) (ListGroupsResponseObject, error)
+	// DeleteGroup Delete a group with its committed offsets
+	// (DELETE /v1/groups/{group})
+	DeleteGroup(ctx context.Context, request DeleteGroupRequestObject) (DeleteGroupResponseObject, error)
+	// DescribeGroup A group's state, members, offsets and lag
+	// (GET /v1/groups/{group})
+	DescribeGroup(ctx context.Context, request DescribeGroupRequestObject) (DescribeGroupResponseObject, error)
+	// GroupLag How far the group is behind
+	// (GET /v1/groups/{group}/lag)
+	GroupLag(ctx context.Context, request GroupLagRequestObject) (GroupLagResponseObject, error)
+	// RemoveMember Leave a group
+	// (DELETE /v1/groups/{group}/members/{member})
+	RemoveMember(ctx context.Context, request RemoveMemberRequestObject) (RemoveMemberResponseObject, error)
+	// GroupOffsets The committed offsets
+	// (GET /v1/groups/{group}/offsets)
+	GroupOffsets(ctx context.Context, request GroupOffsetsRequestObject) (GroupOffsetsResponseObject, error)
+	// ResetGroup Move the committed offsets of a topic
+	// (PUT /v1/groups/{group}/offsets)
+	ResetGroup(ctx context.Context, request ResetGroupRequestObject) (ResetGroupResponseObject, error)
 	// ListTopics List topics by name
 	// (GET /v1/topics)
 	ListTopics(ctx context.Context, request ListTopicsRequestObject) (ListTopicsResponseObject, error)
@@ -4967,6 +6578,196 @@ func (sh *strictHandler) DrainNode(w http.ResponseWriter, r *http.Request, node 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(DrainNodeResponseObject); ok {
 		if err := validResponse.VisitDrainNodeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListGroups operation middleware
+func (sh *strictHandler) ListGroups(w http.ResponseWriter, r *http.Request, params ListGroupsParams) {
+	var request ListGroupsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListGroups(ctx, request.(ListGroupsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListGroups")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListGroupsResponseObject); ok {
+		if err := validResponse.VisitListGroupsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteGroup operation middleware
+func (sh *strictHandler) DeleteGroup(w http.ResponseWriter, r *http.Request, group GroupName) {
+	var request DeleteGroupRequestObject
+
+	request.Group = group
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteGroup(ctx, request.(DeleteGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteGroupResponseObject); ok {
+		if err := validResponse.VisitDeleteGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DescribeGroup operation middleware
+func (sh *strictHandler) DescribeGroup(w http.ResponseWriter, r *http.Request, group GroupName) {
+	var request DescribeGroupRequestObject
+
+	request.Group = group
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DescribeGroup(ctx, request.(DescribeGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DescribeGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DescribeGroupResponseObject); ok {
+		if err := validResponse.VisitDescribeGroupResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GroupLag operation middleware
+func (sh *strictHandler) GroupLag(w http.ResponseWriter, r *http.Request, group GroupName) {
+	var request GroupLagRequestObject
+
+	request.Group = group
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GroupLag(ctx, request.(GroupLagRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GroupLag")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GroupLagResponseObject); ok {
+		if err := validResponse.VisitGroupLagResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveMember operation middleware
+func (sh *strictHandler) RemoveMember(w http.ResponseWriter, r *http.Request, group GroupName, member MemberPath) {
+	var request RemoveMemberRequestObject
+
+	request.Group = group
+	request.Member = member
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveMember(ctx, request.(RemoveMemberRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveMember")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RemoveMemberResponseObject); ok {
+		if err := validResponse.VisitRemoveMemberResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GroupOffsets operation middleware
+func (sh *strictHandler) GroupOffsets(w http.ResponseWriter, r *http.Request, group GroupName) {
+	var request GroupOffsetsRequestObject
+
+	request.Group = group
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GroupOffsets(ctx, request.(GroupOffsetsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GroupOffsets")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GroupOffsetsResponseObject); ok {
+		if err := validResponse.VisitGroupOffsetsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResetGroup operation middleware
+func (sh *strictHandler) ResetGroup(w http.ResponseWriter, r *http.Request, group GroupName) {
+	var request ResetGroupRequestObject
+
+	request.Group = group
+
+	var body ResetGroupJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResetGroup(ctx, request.(ResetGroupRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResetGroup")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResetGroupResponseObject); ok {
+		if err := validResponse.VisitResetGroupResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -3,12 +3,14 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sort"
 	"time"
 
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/forward"
 	"github.com/chroniklog/chronik/server/group"
+	"github.com/chroniklog/chronik/server/partition"
 )
 
 // Cluster is what a Front asks of the cluster; *server.Broker is one.
@@ -80,14 +82,24 @@ func (f *Front) Delete(ctx context.Context, id string) error {
 	return err
 }
 
-// Describe is a group as it is now, with what it has committed, by topic and
+// Description is a group as it is now, with what it has committed, by topic and
 // partition.
-func (f *Front) Describe(ctx context.Context, id string) (*group.Metadata, []Committed, error) {
+type Description struct {
+	Metadata    *group.Metadata
+	Offsets     []Committed
+	Coordinator server.NodeID
+}
+
+// Describe describes a group: group.ErrUnknownGroup if there is none.
+func (f *Front) Describe(ctx context.Context, id string) (Description, error) {
 	r, _, err := f.ask(ctx, request{Op: opDescribe, Group: id})
-	if err != nil || len(r.Groups) != 1 {
-		return nil, nil, err
+	if err != nil {
+		return Description{}, err
 	}
-	return r.Groups[0], r.Offsets, nil
+	if len(r.Groups) != 1 {
+		return Description{}, fmt.Errorf("%w: %q", group.ErrUnknownGroup, id)
+	}
+	return Description{Metadata: r.Groups[0], Offsets: r.Offsets, Coordinator: r.Node}, nil
 }
 
 // List are the groups of all nodes, by name, without their members.
@@ -127,7 +139,7 @@ func (f *Front) Secret() []byte { return f.Cluster.Secret() }
 // may be carried out twice: it then does nothing new.
 func passing(err error) bool {
 	return errors.Is(err, ErrNotCoordinator) || errors.Is(err, ErrLoading) || errors.Is(err, ErrUnavailable) ||
-		errors.Is(err, forward.ErrUnreachable)
+		errors.Is(err, forward.ErrUnreachable) || errors.Is(err, partition.ErrOutcomeUnknown)
 }
 
 // ask puts a request to the group's coordinator. again tells that there was an
@@ -135,6 +147,9 @@ func passing(err error) bool {
 func (f *Front) ask(ctx context.Context, q request) (r response, again bool, err error) {
 	if q.Group == "" {
 		return r, false, group.ErrInvalidGroup
+	}
+	if _, err := f.Coordinator.o.Topics.Topic(Topic); err != nil && !q.makes() {
+		return r, false, fmt.Errorf("%w: %q", group.ErrUnknownGroup, q.Group)
 	}
 	limit, cancel := context.WithTimeout(ctx, server.FailoverTime)
 	defer cancel()
@@ -144,10 +159,23 @@ func (f *Front) ask(ctx context.Context, q request) (r response, again bool, err
 			r, err = f.at(ctx, node, &q)
 		}
 		if !passing(err) || ctx.Err() != nil || !f.Cluster.AwaitLeader(limit) {
-			return r, again, err
+			r.Node = node
+			return r, again, unreached(err, again && q.changes())
 		}
 		again = again || !errors.Is(err, ErrNotCoordinator)
 	}
+}
+
+// unreached names the error of a coordinator that could not be reached in time.
+// uncertain: a request that changes something may have come through.
+func unreached(err error, uncertain bool) error {
+	switch {
+	case !passing(err):
+		return err
+	case uncertain:
+		return fmt.Errorf("%w: %w", partition.ErrOutcomeUnknown, err)
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
 }
 
 // at puts a request to a node.

@@ -11,6 +11,7 @@ import (
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/forward"
 	"github.com/chroniklog/chronik/server/group"
+	"github.com/chroniklog/chronik/server/partition"
 )
 
 // What a coordinator is asked by other nodes. The messages are JSON: members
@@ -43,12 +44,21 @@ type response struct {
 	Seat    *Seat             `json:",omitempty"`
 	Groups  []*group.Metadata `json:",omitempty"`
 	Offsets []Committed       `json:",omitempty"`
+	Node    server.NodeID     `json:"-"` // that answered
 }
 
 // Committed is a committed offset with what it belongs to.
 type Committed struct {
 	group.TopicPartition
 	group.Commit
+}
+
+// makes tells whether the request may make a group, and the groups' topic.
+func (q *request) makes() bool { return q.Op == opAttend || q.Op == opReset || q.Op == opCommit }
+
+// changes tells whether it changes something that is kept.
+func (q *request) changes() bool {
+	return q.Op != opWatch && q.Op != opDescribe && q.Op != opList && (q.Attend == nil || len(q.Attend.Commit) > 0)
 }
 
 func (q *request) encode() []byte { return encode(q) }
@@ -161,6 +171,9 @@ func (e *sealedError) Error() string { return e.text }
 func (e *sealedError) Unwrap() error { return e.sentinel }
 
 func sealed(err error) error {
+	if errors.Is(err, partition.ErrOutcomeUnknown) {
+		return &sealedError{text: err.Error(), sentinel: partition.ErrOutcomeUnknown}
+	}
 	best := uint8(0)
 	for n, s := range ForwardedErrors() {
 		if errors.Is(err, s) && (best == 0 || n < best) {

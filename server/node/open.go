@@ -119,7 +119,7 @@ func (n *Node) bind() error {
 // serve begins to answer.
 func (n *Node) serve() {
 	deps := api.Deps{
-		Broker: n.broker, Logger: n.log, Registry: n.registry, Gatherer: n.registry,
+		Broker: n.broker, Groups: n.groupFront(), Logger: n.log, Registry: n.registry, Gatherer: n.registry,
 		Tracer: n.tracing.Tracer(), Now: n.o.Now, AllowedHosts: n.allowedHosts(),
 		AllowedOrigins: n.cfg.AllowedOrigins, Ready: n.checks,
 		Version: n.o.Version, SplitOps: n.ops != nil,
