@@ -58,8 +58,10 @@ clients: build ## generated TypeScript and Python clients against a live node (n
 realrun: build ## the sources of Go itself through one node, killed half way (REALRUN_SHORT=1)
 	go run ./server/realrun -chronik bin/chronik
 
-chaos: ## three nodes, every kind of fault in turn, for CHAOS_TIME (5m)
-	CHAOS_TIME=$${CHAOS_TIME:-5m} go test -count=1 -timeout 3h -v -run 'TestNemeses' ./server/chaos
+chaos: ## three nodes, every kind of fault in turn, for CHAOS_TIME (5m); then nodes without a safeguard
+	@mkdir -p bin
+	CHAOS_TIME=$${CHAOS_TIME:-5m} go test -count=1 -timeout 3h -v -artifacts -outputdir $(CURDIR)/bin \
+	-run 'TestNemeses|TestMutants' ./server/chaos
 
 chaos-reference: ## the reference scenario, then 20 kills of each kind of victim under load (CHAOS_ROUNDS)
 	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-20} go test -count=1 -timeout 1h -v -run 'TestReference|TestVictims' ./server/chaos

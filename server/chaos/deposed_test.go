@@ -7,29 +7,14 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 )
 
-// TestDeposedLeader cuts a leader off until another one has been elected and
-// has acknowledged a record. The old one does not know it is deposed, and its
-// log ends where the client saw it end. It must neither refuse a condition that
+// deposeLeader cuts a leader off until another one has been elected and has
+// acknowledged a record. The old one does not know it is deposed, and its log
+// ends where the client saw it end. It must neither refuse a condition that
 // holds, nor say that the log ends there: both would be final to the client.
 // What it takes and can't replicate must be gone from its log afterwards.
-func TestDeposedLeader(t *testing.T) {
-	c := startCluster(t, 3)
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-	defer cancel()
-	createTopic(t, c.Members[0].URL, `{"name":"t","replication_factor":3}`)
-	faults, err := deposeLeader(ctx, c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(faults) > 0 {
-		t.Errorf("promises broken:\n%s", strings.Join(faults, "\n"))
-	}
-}
-
 func deposeLeader(ctx context.Context, c *Cluster) (faults []string, err error) {
 	load := NewLoad("t", 1, 1)
 	defer load.client.CloseIdleConnections()

@@ -83,7 +83,8 @@ func TestMutants(t *testing.T) {
 		{mutantUnconfirmed, deposeLeader, "the deposed leader answered", false},
 		{mutantNoTruncation, deposeLeader, "differ", false},
 		{mutantNoSync, failLeadersSyncs, "it lives", true},
-		{"none", failLeadersSyncs, "", true}, // TestDeposedLeader is the other's
+		{"none", failLeadersSyncs, "", true},
+		{"none", deposeLeader, "", false},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			if err := CanTrace(); err != nil && m.traces {

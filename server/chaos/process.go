@@ -1,19 +1,47 @@
-// Package chaos tests a node from the outside: real processes of the real
-// binary, killed with SIGKILL while clients write and read over HTTP, and a
-// checker that holds what the clients were told against what the log holds
-// in the end:
+// Package chaos tests nodes from the outside: real processes of the real
+// binary, as clients see them, while nemeses kill, pause, cut off and damage
+// them. A checker then holds what the clients were told against what the logs
+// hold in the end:
 //
 //   - every acknowledged record is there exactly once, at its offset, unchanged;
-//   - offsets are dense;
+//   - offsets are dense, and the replicas' logs equal byte by byte;
 //   - a record that was not acknowledged is there at most once, whole or not at all;
 //   - a write with an Idempotency-Key, repeated until it is acknowledged, is
 //     there exactly once however many kills it met;
 //   - what a reader ever saw is what the log holds in the end;
 //   - a record that was answered as not applied is not there.
 //
-// The short form runs in "make test". CHRONIK_CHAOS=5m makes the long one, of
-// that duration. State is wiped between runs; the seed is logged, and
-// CHRONIK_CHAOS_SEED repeats the schedule of kills.
+// # Clients
+//
+// A Crowd has all kinds, each on a topic of its own. Load writes, in three ways,
+// and reads partitions. A Tail reads a whole topic, whose partitions have
+// several leaders, page by page with a cursor or as an event stream: nothing
+// missed, nothing twice. Linear appends, with and without expect_offset, asks
+// where the log ends, and reads; porcupine then looks for an order of all these
+// calls that explains every answer. Its states are hashes of the whole log, as
+// in the checker of S2, so that comparing two costs nothing; a picture of a
+// history without an order goes to the test's artifacts. A plain read may show
+// an old prefix of the log, since it is promised no more. Kafka is idempotent
+// producers and a group: every record is acknowledged in the end, nothing that
+// was committed is read again, and the group goes on within a session timeout.
+//
+// # Nemeses
+//
+// Nemeses lists them. Cutting links goes through a Network of proxies between
+// the nodes. A full disk needs root (a small file system of its own for one
+// node), failing syncs need strace; where they can't be had the log says so.
+// Nobody here takes away what was written and not synced: SIGKILL leaves it in
+// the system's cache. That is tested where the disk is memory: storage/vfs,
+// storage/plog, server/servertest.
+//
+// # Running it
+//
+// A short form runs in "make test"; "make chaos" is the long one, for
+// CHAOS_TIME. State is wiped between clusters; the seed is logged, and
+// CHRONIK_CHAOS_SEED repeats the nemeses' schedule. CHAOS_ONLY chooses among
+// them, CHAOS_KEEP is where data directories are kept. CHRONIK_CHAOS is the time
+// for which TestKill kills a single node. TestMutants proves that the scenarios
+// notice nodes without a safeguard.
 package chaos
 
 import (
