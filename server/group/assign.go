@@ -109,18 +109,14 @@ func shareRound(list []*sharer, topics map[string]int32) {
 	})
 }
 
-// shareSticky leaves members what they own as far as the shares stay even, and
-// gives the rest to whoever has least. It returns who owned what.
+// shareSticky leaves members what they own, gives the rest to whoever has least,
+// and then moves what must be moved to make the shares even. It returns who
+// owned what.
 func shareSticky(list []*sharer, topics map[string]int32) map[TopicPartition]*sharer {
 	owners := ownersOf(list, topics)
-	total := 0
-	for _, n := range topics {
-		total += int(n)
-	}
-	bound := (total + len(list) - 1) / max(len(list), 1)
 	var free []TopicPartition
 	eachPartition(topics, func(tp TopicPartition) {
-		if s := owners[tp]; s != nil && len(s.share) < bound {
+		if s := owners[tp]; s != nil {
 			s.share = append(s.share, tp)
 			return
 		}

@@ -22,10 +22,14 @@ import (
 //	sync t=2 id=a gen=1 [a=…] [b=…]
 //	heartbeat t=3 id=a gen=1; leave t=4 id=a; commit id=a gen=1
 //	stored seq=1 [fail]; after 5s; restore
+//	attend t=5 id=1 [topics=t] [new] [instance=i]   hosted member h1
+//	led                                 shares out what was asked for: t has 4 partitions, u has 1
+//	reshare
 type world struct {
-	g    *group.Group
-	now  int64
-	last *group.Metadata
+	g     *group.Group
+	now   int64
+	last  *group.Metadata
+	asked group.Assign
 }
 
 func (w *world) run(d *datadriven.TestData) string {
@@ -77,6 +81,14 @@ func (w *world) run(d *datadriven.TestData) string {
 			}
 		}
 		w.now = until
+	case "attend":
+		ev = attendOf(token, arg, d.HasArg("new"))
+	case "led":
+		counts := map[string]int32{"t": 4, "u": 1}
+		ev = group.Led{Generation: w.asked.Generation, Assignments: group.Share(w.asked.Protocol, w.asked.Members,
+			func(topic string) int32 { return counts[topic] })}
+	case "reshare":
+		ev = group.Reshare{}
 	case "commit":
 		fmt.Fprintf(&out, "commit: %v\n", w.g.MayCommit(w.now, arg("id", ""), arg("instance", ""), gen))
 	case "restore":
@@ -89,7 +101,7 @@ func (w *world) run(d *datadriven.TestData) string {
 	if at := w.g.Deadline(); at > 0 {
 		fmt.Fprintf(&out, ", next at +%s", time.Duration(at-w.now)*time.Millisecond)
 	}
-	return out.String() + "\n"
+	return short.Replace(out.String()) + "\n"
 }
 
 func (w *world) show(out *strings.Builder, e group.Effect) {
@@ -106,16 +118,22 @@ func (w *world) show(out *strings.Builder, e group.Effect) {
 			fmt.Fprintf(out, " generation=%d leader=%s protocol=%s", e.Generation, e.Leader, e.Protocol)
 		}
 		for _, m := range e.Members {
-			fmt.Fprintf(out, " [%s %s]", m.MemberID, m.Metadata)
+			fmt.Fprintf(out, " [%s %s]", m.MemberID, said(m.Metadata))
 		}
 		if e.Assignment != nil {
-			fmt.Fprintf(out, " assignment=%s", e.Assignment)
+			fmt.Fprintf(out, " assignment=%s", given(e.Assignment))
 		}
 	case group.Store:
 		w.last = e.Metadata
 		fmt.Fprintf(out, "store %d: generation=%d leader=%s", e.Seq, e.Metadata.Generation, e.Metadata.Leader)
 		for _, m := range e.Metadata.Members {
-			fmt.Fprintf(out, " %s=%s", m.ID, m.Assignment)
+			fmt.Fprintf(out, " %s=%s", m.ID, given(m.Assignment))
+		}
+	case group.Assign:
+		w.asked = e
+		fmt.Fprintf(out, "assign: generation=%d protocol=%s", e.Generation, e.Protocol)
+		for _, m := range e.Members {
+			fmt.Fprintf(out, " [%s %s]", m.MemberID, said(m.Metadata))
 		}
 	}
 	out.WriteString("\n")
@@ -131,7 +149,11 @@ func joinOf(t group.Token, arg func(key, def string) string, known bool) group.J
 		who = j.MemberID + j.NewID
 	}
 	for _, p := range strings.Split(arg("protocols", "range"), ",") {
-		j.Protocols = append(j.Protocols, group.Protocol{Name: p, Metadata: []byte(who + "/" + p)})
+		metadata := []byte(who + "/" + p)
+		if topics := arg("topics", ""); topics != "" {
+			metadata = (&group.Subscription{Topics: strings.Split(topics, ",")}).Append(nil)
+		}
+		j.Protocols = append(j.Protocols, group.Protocol{Name: p, Metadata: metadata})
 	}
 	return j
 }
@@ -169,6 +191,7 @@ func TestProperties(t *testing.T) {
 		open := map[group.Token]bool{}
 		leaders := map[int32]string{}
 		var stores []uint64
+		var led []group.Assign
 		step := func(ev group.Event) {
 			for _, e := range g.Step(now, ev) {
 				switch e := e.(type) {
@@ -186,6 +209,8 @@ func TestProperties(t *testing.T) {
 						t.Fatalf("generation %d had leader %s and %s", e.Generation, before, e.Leader)
 					}
 					leaders[e.Generation] = e.Leader
+				case group.Assign:
+					led = append(led, e)
 				}
 			}
 		}
@@ -194,7 +219,22 @@ func TestProperties(t *testing.T) {
 			id := rapid.SampledFrom(ids).Draw(t, "id")
 			token++
 			gen := g.Describe().Generation - rapid.Int32Range(0, 1).Draw(t, "behind")
-			switch rapid.IntRange(0, 6).Draw(t, "kind") {
+			switch rapid.IntRange(0, 9).Draw(t, "kind") {
+			case 7, 8:
+				open[token] = true
+				h := rapid.SampledFrom([]string{"1", "2", "3"}).Draw(t, "hosted")
+				step(attendOf(token, func(key, def string) string {
+					if key == "id" {
+						return h
+					}
+					return def
+				}, true))
+			case 9:
+				if len(led) > 0 {
+					e := led[0]
+					led = led[1:]
+					step(group.Led{Generation: e.Generation})
+				}
 			case 0, 1:
 				open[token] = true
 				j := joinOf(token, func(_, def string) string { return def }, false)
@@ -230,6 +270,10 @@ func TestProperties(t *testing.T) {
 				step(group.Stored{Seq: seq})
 			}
 			stores = nil
+			for _, e := range led {
+				step(group.Led{Generation: e.Generation})
+			}
+			led = nil
 			if at := g.Deadline(); at > 0 {
 				now = max(now, at)
 				step(group.Tick{})
