@@ -167,8 +167,9 @@ func (n *Node) change(c *Core, a adminRequest) (done bool, err error) {
 	}
 	if a.Op == opEnter {
 		if twin := n.twin(a.Member); twin.Node != 0 {
-			return true, fmt.Errorf("%w: node id %d is in use by a node that runs at %s: "+
-				"start this one with another --node-id, or stop that one", errRefused, twin.Node, twin.Addr)
+			return true, fmt.Errorf("%w: %d is in use by a node that runs at %s: "+
+				"start this one with another --node-id, and on a directory of its own, or stop that one",
+				ErrNodeIDTaken, twin.Node, twin.Addr)
 		}
 		cc := enter(a.Member, n.image.Members(), st.Conf)
 		if cc == nil {
@@ -194,11 +195,12 @@ func (n *Node) change(c *Core, a adminRequest) (done bool, err error) {
 }
 
 // twin is a member that runs under the same node id as one that wants to
-// enter, zero if there is none. A node that lost its disk has none: its former
-// incarnation is not heard from any more.
+// enter, zero if there is none: with another directory, or with a copy of that
+// one's. A node that lost its disk, or moved to another address, has none: its
+// former incarnation is not heard from any more.
 func (n *Node) twin(m meta.Member) meta.Member {
 	for _, p := range n.image.Members() {
-		if p.Node != m.Node || p.RaftID == m.RaftID {
+		if p.Node != m.Node || p == m {
 			continue
 		}
 		at, ok := n.member.heard[p.RaftID]

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -80,34 +81,47 @@ func (n *Node) boot(ctx context.Context) error {
 	return n.found(Seed{Members: []meta.Member{n.self()}})
 }
 
-// ErrForeign: the data directory belongs to another cluster than the one that
-// the node was told to enter.
-var ErrForeign = errors.New("the data directory belongs to another cluster")
-
-// checkHome refuses a directory of a cluster of one where the flags name
-// others, and one of them has a cluster: the node would go on by itself as if
-// it had not been told.
+// checkHome refuses a directory where the flags name nodes of another cluster,
+// and none of its own: the node would go on in its own as if it had not been
+// told. One foreign node among its own is no reason: somebody took a port.
 func (n *Node) checkHome(ctx context.Context) error {
-	voters := n.Status().Voters
-	if len(voters) != 1 || voters[0] != n.opts.NodeID || n.opts.Transport == nil {
+	if n.opts.Transport == nil {
 		return nil
 	}
-	addrs := []string{n.opts.Join}
+	addrs := map[string]bool{n.opts.Join: true}
 	for id, addr := range n.opts.Peers {
-		if id != n.opts.NodeID {
-			addrs = append(addrs, addr)
+		addrs[addr] = id != n.opts.NodeID
+	}
+	delete(addrs, "")
+	delete(addrs, n.opts.Addr)
+	type answer struct {
+		addr string
+		err  error
+	}
+	answers := make(chan answer, len(addrs))
+	for addr, other := range addrs {
+		n.group.Go(func() {
+			a := answer{addr: addr, err: wire.ErrUnreachable}
+			if other {
+				_, a.err = n.ask(ctx, addr)
+			}
+			answers <- a
+		})
+	}
+	var foreign error
+	own := false
+	for range addrs {
+		a := <-answers
+		own = own || a.err == nil
+		if errors.Is(a.err, wire.ErrCluster) {
+			foreign = fmt.Errorf("%w: the data directory %s is not of the cluster at %s: give the node a directory of its own, "+
+				"or start it without --join and --peers: %w", ErrForeign, n.opts.Dir, a.addr, a.err)
 		}
 	}
-	for _, addr := range addrs {
-		if addr == "" || addr == n.opts.Addr {
-			continue
-		}
-		if _, err := n.ask(ctx, addr); errors.Is(err, wire.ErrCluster) {
-			return fmt.Errorf("%w: %s is not of the cluster at %s: give the node a directory of its own, "+
-				"or start it without --join and --peers: %w", ErrForeign, n.opts.Dir, addr, err)
-		}
+	if own {
+		return nil
 	}
-	return nil
+	return foreign
 }
 
 // settleAgain is for a node that was here before: it may have a new address,
@@ -115,13 +129,31 @@ func (n *Node) checkHome(ctx context.Context) error {
 func (n *Node) settleAgain() {
 	var present meta.Member
 	fresh := false
+	var strangers []NodeID
 	n.View(func(m *meta.Image) {
 		present, _ = m.Member(n.id().raftID)
 		fresh = len(m.Members()) == 0
+		strangers = notAmong(n.opts.Peers, m.Members())
 	})
+	if len(strangers) > 0 {
+		n.opts.Logger.Warn("--peers names nodes that are no members: the list counts at the first start only; "+
+			"start them with --join to have them enter", "nodes", strangers)
+	}
 	if fresh || present.Node != 0 && present != n.self() && n.opts.Addr != "" {
 		n.settle()
 	}
+}
+
+// notAmong are the nodes of a list that are no members; none if there are no
+// members at all.
+func notAmong(peers map[NodeID]string, members []meta.Member) (out []NodeID) {
+	for _, id := range slices.Sorted(maps.Keys(peers)) {
+		is := func(m meta.Member) bool { return m.Node == id }
+		if len(members) > 0 && !slices.ContainsFunc(members, is) {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // self is this node as a member.
@@ -214,7 +246,7 @@ func (n *Node) spared(ctx context.Context) bool {
 	var since time.Time
 	for ctx.Err() == nil {
 		switch {
-		case !n.majorityWithout(n.askAll(ctx, peers)):
+		case !n.rest(ctx, peers):
 			since = time.Time{}
 		case since.IsZero():
 			since = time.Now()
@@ -229,6 +261,12 @@ func (n *Node) spared(ctx context.Context) bool {
 		timer.Stop()
 	}
 	return false
+}
+
+// rest asks around once.
+func (n *Node) rest(ctx context.Context, peers map[NodeID]string) bool {
+	answers, _ := n.askAll(ctx, peers)
+	return n.majorityWithout(answers)
 }
 
 // majorityWithout tells whether a controller is among the answers that hears

@@ -39,6 +39,9 @@ type greeted struct {
 	Active []uint64 `json:"active,omitempty"`
 }
 
+// takenTicks is for how long a twin must be heard from to be one.
+const takenTicks = 10 * electionTicks
+
 // Pauses of a node that looks for its cluster.
 const (
 	searchPause   = 100 * time.Millisecond
@@ -105,9 +108,11 @@ func (n *Node) ask(ctx context.Context, addr string) (greeted, error) {
 	return g, json.Unmarshal(b, &g)
 }
 
-// askAll greets all other nodes of the list at once; the map has those that
-// answered.
-func (n *Node) askAll(ctx context.Context, peers map[NodeID]string) map[NodeID]greeted {
+// askAll greets all other nodes of the list at once; answers has those that
+// answered, errs why others didn't.
+func (n *Node) askAll(
+	ctx context.Context, peers map[NodeID]string,
+) (answered map[NodeID]greeted, errs map[NodeID]error) {
 	type answer struct {
 		id  NodeID
 		g   greeted
@@ -125,13 +130,15 @@ func (n *Node) askAll(ctx context.Context, peers map[NodeID]string) map[NodeID]g
 			answers <- answer{id, g, err}
 		})
 	}
-	out := map[NodeID]greeted{}
+	answered, errs = map[NodeID]greeted{}, map[NodeID]error{}
 	for range asked {
 		if a := <-answers; a.err == nil {
-			out[a.id] = a.g
+			answered[a.id] = a.g
+		} else {
+			errs[a.id] = a.err
 		}
 	}
-	return out
+	return answered, errs
 }
 
 // search is the first start of a static quorum: the cluster is founded when
@@ -141,18 +148,22 @@ func (n *Node) askAll(ctx context.Context, peers map[NodeID]string) map[NodeID]g
 func (n *Node) search() {
 	var logged time.Time
 	for n.ctx.Err() == nil {
-		answers := n.askAll(n.ctx, n.opts.Peers)
-		for _, g := range answers {
-			if !g.Empty {
-				n.enterCluster()
-				return
-			}
+		answers, errs := n.askAll(n.ctx, n.opts.Peers)
+		home, err := n.home(answers)
+		switch {
+		case err != nil:
+			n.refuse(err)
+			return
+		case home:
+			n.enterCluster()
+			return
 		}
-		founders, agreed, why := n.founders(answers)
+		founders, agreed, why := n.founders(answers, errs)
 		if agreed {
 			n.foundWith(founders)
 			return
 		}
+		n.note(errors.New(why))
 		if time.Since(logged) > searchLog {
 			n.opts.Logger.Info("waiting for the peers of the first start", "missing", why)
 			logged = time.Now()
@@ -161,8 +172,34 @@ func (n *Node) search() {
 	}
 }
 
+// home tells whether one of the peers has the cluster that this node belongs
+// to, having lost its directory. A cluster that has never heard of the node is
+// another one, on an address that was meant for a peer.
+func (n *Node) home(answers map[NodeID]greeted) (bool, error) {
+	found := false
+	for id, g := range answers {
+		switch {
+		case g.Empty:
+		case g.Self.Node != id, len(g.Members) > 0 && !slices.ContainsFunc(g.Members, func(m meta.Member) bool {
+			return m.Node == n.opts.NodeID
+		}):
+			return false, fmt.Errorf("%w: node %d at %s, which --peers has as node %d, is of cluster %s, "+
+				"which knows no node %d: correct --peers, or enter that cluster with --join %s",
+				ErrForeign, g.Self.Node, n.opts.Peers[id], id, g.Cluster, n.opts.NodeID, n.opts.Peers[id])
+		default:
+			found = true
+		}
+	}
+	return found, nil
+}
+
+// note remembers why the node waits.
+func (n *Node) note(err error) { n.waiting.Store(&err) }
+
 // founders makes the founders of the answers and tells whether all agree.
-func (n *Node) founders(answers map[NodeID]greeted) (members []meta.Member, agreed bool, why string) {
+func (n *Node) founders(
+	answers map[NodeID]greeted, errs map[NodeID]error,
+) (members []meta.Member, agreed bool, why string) {
 	members = append(members, n.self())
 	for _, id := range slices.Sorted(maps.Keys(n.opts.Peers)) {
 		if id == n.opts.NodeID {
@@ -171,11 +208,11 @@ func (n *Node) founders(answers map[NodeID]greeted) (members []meta.Member, agre
 		g, ok := answers[id]
 		switch {
 		case !ok:
-			return nil, false, fmt.Sprintf("node %d at %s doesn't answer", id, n.opts.Peers[id])
+			return nil, false, fmt.Sprintf("node %d at %s doesn't answer: %v", id, n.opts.Peers[id], errs[id])
 		case g.Self.Node != id:
 			return nil, false, fmt.Sprintf("%s is node %d, not %d", n.opts.Peers[id], g.Self.Node, id)
 		case g.List != listHash(n.opts.Peers):
-			return nil, false, fmt.Sprintf("node %d was started with another list of peers", id)
+			return nil, false, fmt.Sprintf("node %d was started with another list of peers: give all the same --peers", id)
 		}
 		members = append(members, g.Self)
 	}
@@ -212,8 +249,11 @@ func (n *Node) enterCluster() {
 
 // settle has the cluster know this node and its address: it asks members to
 // let it in until the image has it so.
+//
+// It gives up when another process runs under its node id, and goes on to: a
+// former incarnation of this node is not heard from for long.
 func (n *Node) settle() {
-	var logged time.Time
+	var logged, taken time.Time
 	for n.ctx.Err() == nil {
 		changed := n.members.wait()
 		known := false
@@ -222,9 +262,22 @@ func (n *Node) settle() {
 			known = p == n.self()
 		})
 		if known {
+			n.waiting.Store(nil)
 			return
 		}
 		err := n.requestEntry()
+		switch {
+		case !errors.Is(err, ErrNodeIDTaken):
+			taken = time.Time{}
+		case taken.IsZero():
+			taken = time.Now()
+		case time.Since(taken) > takenTicks*n.opts.Tick:
+			n.refuse(err)
+			return
+		}
+		if err != nil {
+			n.note(err)
+		}
 		if err != nil && time.Since(logged) > searchLog {
 			n.opts.Logger.Info("waiting to enter the cluster", "err", err)
 			logged = time.Now()

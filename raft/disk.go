@@ -52,6 +52,17 @@ type Disk struct {
 	applied  Position
 	conf     *pb.ConfState
 	tally    tally
+
+	// step, when set, is called after each durable write of an installation or
+	// a compaction: a crash may come there.
+	step func()
+}
+
+// wrote tells of a durable write.
+func (d *Disk) wrote() {
+	if d.step != nil {
+		d.step()
+	}
 }
 
 // diskOptions say where the metadata is and what disk must remain free.

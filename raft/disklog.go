@@ -203,9 +203,11 @@ func (d *Disk) Compact(index uint64) error {
 	if err := d.writeLog(&batch); err != nil {
 		return err
 	}
+	d.wrote()
 	if err := d.fence.Write(d.Mark()); err != nil {
 		return err
 	}
+	d.wrote()
 	return d.dropBelow(from, index)
 }
 
@@ -235,6 +237,7 @@ func (d *Disk) dropBelow(from []byte, index uint64) error {
 		if err := d.log.Write(&batch); err != nil {
 			return asCorrupt(err)
 		}
+		d.wrote()
 		keys = keys[n:]
 	}
 	return nil

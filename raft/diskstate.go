@@ -188,7 +188,7 @@ func (d *Disk) Install(snap *pb.Snapshot, hard *pb.HardState) (*meta.Image, erro
 	next := newDisk(diskOptions{
 		FS: d.files, Dir: filepath.FromSlash(d.dir), Logger: d.logger, MinFree: d.minFree,
 	})
-	next.stateNum = d.stateNum + 1
+	next.stateNum, next.step = d.stateNum+1, d.step
 	if err := next.fill(name); err != nil {
 		return nil, errors.Join(fmt.Errorf("install snapshot: %w", err), next.Close())
 	}
@@ -215,12 +215,14 @@ func (d *Disk) Install(snap *pb.Snapshot, hard *pb.HardState) (*meta.Image, erro
 	if err := errors.Join(d.writeLog(&batch), old.Close()); err != nil {
 		return nil, err
 	}
+	d.wrote()
 	if err := d.files.RemoveAll(path.Join(d.dir, oldName)); err != nil {
 		return nil, fmt.Errorf("install snapshot: %w", err)
 	}
 	if err := os.Remove(name); err != nil {
 		return nil, fmt.Errorf("install snapshot: %w", err)
 	}
+	d.wrote()
 	return image, d.dropBelow(nil, d.start.Index)
 }
 
@@ -255,9 +257,11 @@ func (d *Disk) fill(name string) error {
 	if err != nil {
 		return err
 	}
+	d.wrote()
 	batch.Put(keyApplied, v)
 	if err := d.state.Write(&batch); err != nil {
 		return asCorrupt(err)
 	}
+	d.wrote()
 	return d.files.SyncDir(d.dir)
 }

@@ -24,6 +24,11 @@ var (
 	ErrUnknownNode = errors.New("node is not a member")
 	// ErrLastVoter: the only voter can't be removed.
 	ErrLastVoter = errors.New("the last voter can't be removed")
+	// ErrNodeIDTaken: another process runs under this node id.
+	ErrNodeIDTaken = errors.New("node id is taken")
+	// ErrForeign: the data directory, or what --peers and --join lead to, is
+	// another cluster's than was meant.
+	ErrForeign = errors.New("it is another cluster's")
 )
 
 // NotControllerError is ErrNotController with the controller's node id, 0 if

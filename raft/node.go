@@ -38,6 +38,10 @@ type Node struct {
 	changed broadcast // controller or term
 	members broadcast
 	ready   chan struct{}
+	// refused has why the cluster does not let this node in; waiting is why it
+	// is not in yet.
+	refused chan error
+	waiting atomic.Pointer[error]
 	// launched: there is a log. view is the founders that a node without one
 	// knows.
 	launched  atomic.Bool
@@ -87,6 +91,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		proposals: make(chan *proposal, maxProposals),
 		control:   make(chan func(*Core), 64),
 		ready:     make(chan struct{}),
+		refused:   make(chan error, 1),
 	}
 	n.changed.init()
 	n.members.init()
@@ -170,6 +175,26 @@ func (n *Node) Status() Status { return *n.status.Load() }
 
 // Ready is closed when a leader is known and the image has caught up with it.
 func (n *Node) Ready() <-chan struct{} { return n.ready }
+
+// Refused has the error of a node that will not be let in before somebody
+// changes something, ErrNodeIDTaken or ErrForeign; it gives up.
+func (n *Node) Refused() <-chan error { return n.refused }
+
+// Waiting is why the node has not found or entered its cluster yet, as far as
+// it knows.
+func (n *Node) Waiting() error {
+	if err := n.waiting.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// refuse gives up.
+func (n *Node) refuse(err error) {
+	n.waiting.Store(&err)
+	n.opts.Logger.Error("the cluster does not let this node in", "err", err)
+	n.refused <- err // the first and last: who calls it returns
+}
 
 // Changed is closed when controller or term change; get it before Status.
 func (n *Node) Changed() <-chan struct{} { return n.changed.wait() }

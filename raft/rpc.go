@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/chroniklog/chronik/raft/meta"
 	"github.com/chroniklog/chronik/raft/wire"
@@ -30,6 +31,7 @@ const (
 	outcomeUnknownNode
 	outcomeLastVoter
 	outcomeFailed
+	outcomeNodeIDTaken
 )
 
 var outcomes = map[byte]error{
@@ -40,6 +42,7 @@ var outcomes = map[byte]error{
 	outcomeDiskFull:    ErrDiskFull,
 	outcomeUnknownNode: ErrUnknownNode,
 	outcomeLastVoter:   ErrLastVoter,
+	outcomeNodeIDTaken: ErrNodeIDTaken,
 }
 
 // errRefused: the controller failed at the request in a way of its own.
@@ -74,7 +77,11 @@ func readAnswer(b []byte, err error) ([]byte, error) {
 		return b[1:], nil
 	}
 	if sentinel := outcomes[b[0]]; sentinel != nil {
-		return nil, fmt.Errorf("at the controller: %w", sentinel)
+		detail, _ := strings.CutPrefix(string(b[1:]), sentinel.Error())
+		if !strings.HasPrefix(detail, ": ") {
+			detail = ""
+		}
+		return nil, fmt.Errorf("at the controller: %w%s", sentinel, detail)
 	}
 	return nil, fmt.Errorf("%w: %s", errRefused, b[1:])
 }

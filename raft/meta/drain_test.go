@@ -71,7 +71,7 @@ func TestDrainPlans(t *testing.T) {
 		}
 		for _, topic := range m.order {
 			for i := range topic.Partitions {
-				checkMove(t, m, id, topic, i, planned[topic.ID][int32(i)])
+				checkMove(t, m, id, topic, Move{Partition: int32(i), Target: planned[topic.ID][int32(i)]})
 			}
 		}
 		again, _ := Drain(m, id)
@@ -81,8 +81,8 @@ func TestDrainPlans(t *testing.T) {
 	})
 }
 
-func checkMove(t *rapid.T, m *Image, id NodeID, topic *Topic, p int, to []NodeID) {
-	now := topic.Partitions[p].Replicas
+func checkMove(t *rapid.T, m *Image, id NodeID, topic *Topic, mv Move) {
+	now, to := topic.Partitions[mv.Partition].Replicas, mv.Target
 	if !slices.Contains(now, id) {
 		if to != nil {
 			t.Fatalf("%v was moved to %v", now, to)

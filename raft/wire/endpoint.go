@@ -38,6 +38,8 @@ type Endpoint struct {
 	self     Identity
 	handlers map[Class]Handler
 	conns    map[net.Conn]bool
+	// complained is when a refused connection was last logged as a warning.
+	complained time.Time
 
 	ctx   context.Context
 	stop  context.CancelFunc
@@ -147,10 +149,27 @@ func (e *Endpoint) serve(raw net.Conn) {
 	defer e.untrack(raw)
 	c, h, err := e.welcome(raw)
 	if err != nil {
-		e.opts.Logger.Debug("peer handshake", "addr", raw.RemoteAddr().String(), "err", err)
+		e.complain(raw.RemoteAddr().String(), err)
 		return
 	}
 	h(e.ctx, c)
+}
+
+// complainEvery is how often a refused connection is logged for operators: who
+// refused it may be the one that is wrong, and a stranger comes again and again.
+const complainEvery = 10 * time.Second
+
+// complain logs a handshake that failed.
+func (e *Endpoint) complain(addr string, err error) {
+	level := slog.LevelDebug
+	if errors.Is(err, ErrRefused) || errors.Is(err, ErrFrame) {
+		e.mu.Lock()
+		if now := time.Now(); now.Sub(e.complained) >= complainEvery {
+			e.complained, level = now, slog.LevelWarn
+		}
+		e.mu.Unlock()
+	}
+	e.opts.Logger.Log(e.ctx, level, "refused a connection to the peer port", "addr", addr, "err", err)
 }
 
 // welcome is the accepting half of the handshake.
@@ -230,7 +249,8 @@ func (e *Endpoint) greet(ctx context.Context, raw net.Conn, class Class, to Iden
 	case in.status != statusOK:
 		return nil, fmt.Errorf("%w: %w: %s", ErrUnreachable, ErrRefused, in.text)
 	case in.version > e.opts.version || in.version < e.opts.oldest:
-		return nil, fmt.Errorf("%w: %w: %d", ErrUnreachable, ErrVersion, in.version)
+		return nil, fmt.Errorf("%w: %w: node %d answers in version %d, this one speaks %d to %d",
+			ErrUnreachable, ErrVersion, in.self.Node, in.version, e.opts.oldest, e.opts.version)
 	case to.Raft != 0 && in.self.Raft != to.Raft || to.Node != 0 && in.self.Node != to.Node:
 		return nil, fmt.Errorf("%w: %w: it is node %d", ErrUnreachable, ErrRefused, in.self.Node)
 	}

@@ -115,10 +115,15 @@ func common(aNew, aOld, bNew, bOld uint16) uint16 {
 func judge(own Identity, in hello, version, oldest uint16, known bool) (status, string) {
 	switch {
 	case common(version, oldest, in.version, in.oldest) == 0:
-		return statusVersion, fmt.Sprintf("this node speaks versions %d to %d, not %d to %d; upgrade one step at a time",
-			oldest, version, in.oldest, in.version)
+		older, newer := own.Node, in.self.Node
+		if version > in.version {
+			older, newer = newer, older
+		}
+		return statusVersion, fmt.Sprintf("node %d speaks peer protocols %d to %d, node %d %d to %d: upgrade node %d to a "+
+			"release between, or run one on node %d that still speaks with it",
+			own.Node, oldest, version, in.self.Node, in.oldest, in.version, older, newer)
 	case own.Cluster != "" && in.self.Cluster != "" && own.Cluster != in.self.Cluster:
-		return statusCluster, fmt.Sprintf("this node belongs to cluster %s, not %s", own.Cluster, in.self.Cluster)
+		return statusCluster, fmt.Sprintf("node %d belongs to cluster %s, not %s", own.Node, own.Cluster, in.self.Cluster)
 	case in.meant.Raft != 0 && in.meant.Raft != own.Raft, in.meant.Node != 0 && in.meant.Node != own.Node:
 		return statusRecipient, fmt.Sprintf("this is node %d (%x), not %d (%x)",
 			own.Node, own.Raft, in.meant.Node, in.meant.Raft)
