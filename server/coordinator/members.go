@@ -111,7 +111,7 @@ func (s *shard) storeGroup(e *entry, x group.Store) error {
 		_, err := s.await(pending)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		e.writes--
+		e.wrote()
 		s.apply(e, e.g.Step(s.c.now(), group.Stored{Seq: x.Seq, Err: err}))
 		e.notice(true)
 	})

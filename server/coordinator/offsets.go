@@ -51,7 +51,7 @@ func (c *Coordinator) Commit(ctx context.Context, who Committer, offsets map[gro
 	done, err := s.await(pending)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e.writes--
+	e.wrote()
 	if err != nil {
 		return err
 	}
@@ -101,10 +101,14 @@ func (c *Coordinator) DeleteOffsets(ctx context.Context, id string, which []grou
 	return results, err
 }
 
-// Delete forgets a group that has no members, with its offsets.
+// Delete forgets a group that has no members, with its offsets. What is being
+// written of it is waited for.
 func (c *Coordinator) Delete(ctx context.Context, id string) error {
 	s, err := c.shardOf(ctx, id)
 	if err != nil {
+		return err
+	}
+	if err := s.written(ctx, id); err != nil {
 		return err
 	}
 	return s.forget(id, func(e *entry) (drop []group.TopicPartition, all bool, err error) {
@@ -119,6 +123,30 @@ func (c *Coordinator) Delete(ctx context.Context, id string) error {
 		}
 		return drop, true, nil
 	})
+}
+
+// written returns when nothing of the group is being written.
+func (s *shard) written(ctx context.Context, id string) error {
+	for {
+		s.mu.Lock()
+		e := s.groups[id]
+		if e == nil || e.writes == 0 {
+			s.mu.Unlock()
+			return nil
+		}
+		if e.settled == nil {
+			e.settled = make(chan struct{})
+		}
+		settled := e.settled
+		s.mu.Unlock()
+		select {
+		case <-settled:
+		case <-s.gone:
+			return ErrNotCoordinator
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+		}
+	}
 }
 
 // forget writes tombstones for what judge says, the group itself among them

@@ -36,6 +36,7 @@ type entry struct {
 	waiting map[group.Token]chan group.Reply
 	writes  int // under way
 
+	settled chan struct{} // closed when nothing is under way; nil: nobody waits
 	changed chan struct{} // closed when the group is not what stood says; nil: nobody watches
 	stood   standing
 	// What was shared out in the generation sharedIn, by topic, where a hosted
@@ -85,6 +86,14 @@ func (s *shard) entry(id string, create bool) (*entry, error) {
 	e = newEntry(group.New(id, s.c.o.Group))
 	s.groups[id] = e
 	return e, nil
+}
+
+// wrote counts a write that has ended. Called with mu held.
+func (e *entry) wrote() {
+	if e.writes--; e.writes == 0 && e.settled != nil {
+		close(e.settled)
+		e.settled = nil
+	}
 }
 
 func newEntry(g *group.Group) *entry {

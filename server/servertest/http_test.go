@@ -25,6 +25,10 @@ func call(t testing.TB, n *Node, what, body string, header ...string) answer {
 		t.Fatal(err)
 	}
 	for _, h := range header {
+		if h == wrong {
+			req = req.WithContext(Bad(req.Context()))
+			continue
+		}
 		name, value, _ := strings.Cut(h, ": ")
 		req.Header.Add(name, value)
 	}
@@ -41,6 +45,10 @@ func call(t testing.TB, n *Node, what, body string, header ...string) answer {
 }
 
 const jsonType = "Content-Type: application/json"
+
+// wrong stands among the headers of a request that breaks the description on
+// purpose.
+const wrong = "wrong on purpose"
 
 // want fails the test unless the status is the given one.
 func (a answer) want(t testing.TB, status int) answer {
