@@ -11,12 +11,13 @@ import (
 type clusterAdmin interface {
 	Cluster() server.ClusterInfo
 	Node(id server.NodeID) (server.NodeInfo, error)
-	DrainNode(ctx context.Context, id server.NodeID, replicas bool) (server.NodeInfo, error)
+	DrainNode(ctx context.Context, id server.NodeID, replicas bool, throttle int64) (server.NodeInfo, error)
 	EndDrain(ctx context.Context, id server.NodeID) (server.NodeInfo, error)
 	RemoveNode(ctx context.Context, id server.NodeID) error
 	MoveController(ctx context.Context, id server.NodeID) error
 	ElectPreferred(ctx context.Context, topic string) (elected int, err error)
-	Reassign(ctx context.Context, topic string, p int32, replicas []server.NodeID) (server.PartitionInfo, error)
+	ReassignThrottled(ctx context.Context, topic string, p int32, replicas []server.NodeID, throttle int64,
+	) (server.PartitionInfo, error)
 	CancelReassign(ctx context.Context, topic string, p int32) (server.PartitionInfo, error)
 }
 
@@ -35,8 +36,14 @@ func (s *Server) DescribeNode(
 func (s *Server) DrainNode(
 	ctx context.Context, req gen.DrainNodeRequestObject,
 ) (gen.DrainNodeResponseObject, error) {
-	replicas := req.Body != nil && deref(req.Body.Replicas)
-	n, err := s.broker.DrainNode(ctx, req.Node, replicas)
+	if req.Body == nil {
+		req.Body = &gen.Drain{}
+	}
+	throttle, err := throttleOf(req.Body.ThrottleBytesPerSecond)
+	if err != nil {
+		return nil, err
+	}
+	n, err := s.broker.DrainNode(ctx, req.Node, deref(req.Body.Replicas), throttle)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +104,11 @@ func (s *Server) ElectLeaders(
 func (s *Server) ReassignPartition(
 	ctx context.Context, req gen.ReassignPartitionRequestObject,
 ) (gen.ReassignPartitionResponseObject, error) {
-	info, err := s.broker.Reassign(ctx, req.Topic, req.Partition, req.Body.Replicas)
+	throttle, err := throttleOf(req.Body.ThrottleBytesPerSecond)
+	if err != nil {
+		return nil, err
+	}
+	info, err := s.broker.ReassignThrottled(ctx, req.Topic, req.Partition, req.Body.Replicas, throttle)
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +124,22 @@ func (s *Server) CancelReassignment(
 		return nil, err
 	}
 	return gen.CancelReassignment200JSONResponse(partitionJSON(info)), nil
+}
+
+// leastThrottle is openapi.yaml's: a batch may be a megabyte, and below this one
+// would take half an hour.
+const leastThrottle = 1024
+
+// throttleOf judges a bound on the bytes per second; none is 0.
+func throttleOf(given *int64) (int64, error) {
+	if given == nil {
+		return 0, nil
+	}
+	if *given < leastThrottle {
+		return 0, badField("throttle_bytes_per_second",
+			"want %d or more, have %d; leave it out to move as fast as it goes", leastThrottle, *given)
+	}
+	return *given, nil
 }
 
 func nodeJSON(n server.NodeInfo) gen.Node {

@@ -24,9 +24,11 @@ func (b *fakeBroker) Node(id server.NodeID) (server.NodeInfo, error) {
 	return server.NodeInfo{}, fmt.Errorf("%w: %d", server.ErrUnknownNode, id)
 }
 
-func (b *fakeBroker) DrainNode(_ context.Context, id server.NodeID, replicas bool) (server.NodeInfo, error) {
+func (b *fakeBroker) DrainNode(
+	_ context.Context, id server.NodeID, replicas bool, throttle int64,
+) (server.NodeInfo, error) {
 	n, err := b.Node(id)
-	n.Draining, n.Replicas = true, 7
+	n.Draining, n.Replicas, n.Leaders = true, 7, int(throttle)
 	if replicas {
 		n.Leaving = 7
 	}
@@ -55,8 +57,8 @@ func (b *fakeBroker) ElectPreferred(_ context.Context, topic string) (int, error
 	return 2, err
 }
 
-func (b *fakeBroker) Reassign(
-	ctx context.Context, topic string, p int32, replicas []server.NodeID,
+func (b *fakeBroker) ReassignThrottled(
+	ctx context.Context, topic string, p int32, replicas []server.NodeID, _ int64,
 ) (server.PartitionInfo, error) {
 	info, err := b.Partition(ctx, topic, p)
 	info.Target = replicas
@@ -85,6 +87,15 @@ func TestClusterAdmin(t *testing.T) {
 		{exchange{method: "POST", path: "/v1/cluster/nodes/1/drain"}, 202, `"draining":true`},
 		{exchange{method: "POST", path: "/v1/cluster/nodes/1/drain", body: `{"replicas":true}`}, 202, `"reassigning":7`},
 		{exchange{method: "POST", path: "/v1/cluster/nodes/1/drain", body: `{"replica":true}`, bad: true}, 400, `unknown_field`},
+		{exchange{
+			method: "POST", path: "/v1/cluster/nodes/1/drain", body: `{"replicas":true,"throttle_bytes_per_second":2048}`,
+		}, 202, `"leaders":2048`},
+		{exchange{
+			method: "POST", path: "/v1/cluster/nodes/1/drain", body: `{"throttle_bytes_per_second":0}`, bad: true,
+		}, 400, `1024 or more`},
+		{exchange{
+			method: "PUT", path: replicas, body: `{"replicas":[1,2],"throttle_bytes_per_second":5}`, bad: true,
+		}, 400, `"field":"throttle_bytes_per_second"`},
 		{exchange{method: "DELETE", path: "/v1/cluster/nodes/1/drain"}, 200, `"draining":false`},
 		{exchange{method: "DELETE", path: "/v1/cluster/nodes/1"}, 204, ``},
 		{exchange{method: "DELETE", path: "/v1/cluster/nodes/2"}, 404, `"code":"unknown_node"`},

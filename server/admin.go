@@ -37,13 +37,14 @@ func (b *Broker) Node(id NodeID) (NodeInfo, error) {
 
 // DrainNode moves the leadership of partitions away from a node, which gets
 // none until the draining ends; with replicas, its replicas are reassigned to
-// other live nodes too. It returns when everything is under way: NodeInfo
+// other live nodes too, each node sending at most throttle bytes per second for
+// that, 0: as fast as it goes. It returns when everything is under way: NodeInfo
 // shows what is left. Repeating it goes on where a failure stopped it. A
 // partition without another in-sync replica stays led until there is one.
 //
 // ErrUnknownNode; ErrNotEnoughBrokers, with nothing changed, when a replica has
 // no place to go.
-func (b *Broker) DrainNode(ctx context.Context, id NodeID, replicas bool) (NodeInfo, error) {
+func (b *Broker) DrainNode(ctx context.Context, id NodeID, replicas bool, throttle int64) (NodeInfo, error) {
 	op := fmt.Sprintf("drain node %d", id)
 	if _, err := b.Node(id); err != nil {
 		return NodeInfo{}, fmt.Errorf("%s: %w", op, err)
@@ -57,7 +58,7 @@ func (b *Broker) DrainNode(ctx context.Context, id NodeID, replicas bool) (NodeI
 		return NodeInfo{}, fmt.Errorf("%s: %w", op, err)
 	}
 	if replicas {
-		if err := b.moveReplicas(ctx, id); err != nil {
+		if err := b.moveReplicas(ctx, id, throttle); err != nil {
 			return NodeInfo{}, fmt.Errorf("%s: %w", op, err)
 		}
 	}
@@ -80,7 +81,7 @@ func (b *Broker) planDrain(id NodeID) (moves []meta.Move, err error) {
 
 // moveReplicas proposes the reassignments and waits until they show here.
 // Topics that are deleted meanwhile have nothing left to move.
-func (b *Broker) moveReplicas(ctx context.Context, id NodeID) error {
+func (b *Broker) moveReplicas(ctx context.Context, id NodeID, throttle int64) error {
 	moves, err := b.planDrain(id) // anew: what changed since the draining began counts
 	if err != nil {
 		return err
@@ -90,7 +91,9 @@ func (b *Broker) moveReplicas(ctx context.Context, id NodeID) error {
 	for _, m := range moves {
 		g.Go(func() error {
 			op := fmt.Sprintf("reassign %s/%d to %v", m.Topic, m.Partition, m.Target)
-			cmd := &meta.ReassignPartition{TopicID: m.TopicID, Partition: m.Partition, Target: m.Target}
+			cmd := &meta.ReassignPartition{
+				TopicID: m.TopicID, Partition: m.Partition, Target: m.Target, Throttle: throttle,
+			}
 			if err := b.change(ctx, op, cmd); err != nil && !errors.Is(err, ErrUnknownTopic) {
 				return err
 			}
@@ -158,6 +161,15 @@ func (b *Broker) MoveController(ctx context.Context, id NodeID) error {
 // It returns when that has begun and shows here. ErrUnknownNode, ErrNodeState
 // for a node that is not alive and holds no replica, ErrInvalidReplication.
 func (b *Broker) Reassign(ctx context.Context, topic string, p int32, replicas []NodeID) (PartitionInfo, error) {
+	return b.ReassignThrottled(ctx, topic, p, replicas, 0)
+}
+
+// ReassignThrottled is Reassign with a bound on the bytes per second that a
+// node sends to new replicas until they are in sync; 0: none. All partitions
+// that are being moved share it. Repeating it changes the bound.
+func (b *Broker) ReassignThrottled(
+	ctx context.Context, topic string, p int32, replicas []NodeID, throttle int64,
+) (PartitionInfo, error) {
 	op := fmt.Sprintf("reassign %s/%d", topic, p)
 	e, part, err := b.dir.part(topic, p)
 	if err != nil {
@@ -166,7 +178,8 @@ func (b *Broker) Reassign(ctx context.Context, topic string, p int32, replicas [
 	if err := b.checkTarget(e, part, replicas); err != nil {
 		return PartitionInfo{}, fmt.Errorf("%s: %w", op, err)
 	}
-	cmd := &meta.ReassignPartition{TopicID: e.topic.ID, Partition: p, Target: replicas}
+	cmd := &meta.ReassignPartition{TopicID: e.topic.ID, Partition: p, Target: replicas, Throttle: throttle}
+	b.Yield(ctx, cmd)
 	if err := b.change(ctx, op, cmd); err != nil {
 		return PartitionInfo{}, err
 	}
@@ -237,6 +250,7 @@ func (b *Broker) sweep(ctx context.Context, cmd meta.Command) (changed int, err 
 	var res meta.Result
 	var last uint64 // that changed partitions; the directory is told of no other
 	for more := true; more; more = res.More {
+		b.Yield(ctx, cmd)
 		if res, err = b.propose(ctx, cmd); err != nil {
 			return changed, err
 		}

@@ -71,11 +71,11 @@ func assignment(t *testing.T, b *Broker, topic string) (replicas [][]NodeID) {
 func TestDrainAndRemove(t *testing.T) {
 	b, m := newMembers(t, 4)
 	mustCreate(t, b, TopicSpec{Name: "t", Assignment: [][]NodeID{{2, 3, 4}, {3, 2, 4}}})
-	n, err := b.DrainNode(t.Context(), 2, false)
+	n, err := b.DrainNode(t.Context(), 2, false, 0)
 	if err != nil || !n.Draining || n.Leaders != 0 || n.Replicas != 2 || n.Leaving != 0 {
 		t.Fatalf("%+v %v", n, err)
 	}
-	if n, err = b.DrainNode(t.Context(), 2, true); err != nil || n.Replicas != 2 || n.Leaving != 2 {
+	if n, err = b.DrainNode(t.Context(), 2, true, 0); err != nil || n.Replicas != 2 || n.Leaving != 2 {
 		t.Fatalf("%+v %v", n, err)
 	}
 	if err := b.RemoveNode(t.Context(), 2); !errors.Is(err, ErrNodeState) {
@@ -126,7 +126,7 @@ func TestDrainShrinksReplication(t *testing.T) {
 	if n := minISR(); n != "2" {
 		t.Fatalf("min.insync.replicas is %s of three", n)
 	}
-	n, err := b.DrainNode(t.Context(), 3, true)
+	n, err := b.DrainNode(t.Context(), 3, true, 0)
 	if err != nil || n.Replicas != 0 {
 		t.Fatalf("%+v %v", n, err)
 	}
@@ -152,13 +152,13 @@ func TestDrainShrinksReplication(t *testing.T) {
 func TestDrainNeedsBrokers(t *testing.T) {
 	b, _ := newMembers(t, 3)
 	mustCreate(t, b, TopicSpec{Name: "t", ReplicationFactor: 3})
-	if _, err := b.DrainNode(t.Context(), 3, true); !errors.Is(err, ErrNotEnoughBrokers) {
+	if _, err := b.DrainNode(t.Context(), 3, true, 0); !errors.Is(err, ErrNotEnoughBrokers) {
 		t.Errorf("%v", err)
 	}
 	if n, err := b.Node(3); err != nil || n.Draining || n.Leaving != 0 {
 		t.Errorf("%+v %v", n, err)
 	}
-	if _, err := b.DrainNode(t.Context(), 9, false); !errors.Is(err, ErrUnknownNode) {
+	if _, err := b.DrainNode(t.Context(), 9, false, 0); !errors.Is(err, ErrUnknownNode) {
 		t.Errorf("%v", err)
 	}
 }
@@ -167,7 +167,7 @@ func TestEndDrainAndElect(t *testing.T) {
 	b, _ := newMembers(t, 2)
 	mustCreate(t, b, TopicSpec{Name: "t", Assignment: [][]NodeID{{2, 1}, {1, 2}}})
 	mustCreate(t, b, TopicSpec{Name: "u", Assignment: [][]NodeID{{2, 1}}})
-	if n, err := b.DrainNode(t.Context(), 2, false); err != nil || n.Leaders != 0 {
+	if n, err := b.DrainNode(t.Context(), 2, false, 0); err != nil || n.Leaders != 0 {
 		t.Fatalf("%+v %v", n, err)
 	}
 	if n, err := b.ElectPreferred(t.Context(), ""); err != nil || n != 0 {

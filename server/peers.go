@@ -79,11 +79,14 @@ func (b *Broker) relayed(e *entry, p int32, err error) error {
 }
 
 // Local is this node's partitions, as its peers ask for them.
-func (b *Broker) Local() *Local { return &Local{b: b} }
+func (b *Broker) Local() *Local { return &Local{b: b, pace: replication.NewPace(b.o.Now)} }
 
 // Local serves peers from the partitions that this node holds. It never asks
 // another node: a loop can't be.
-type Local struct{ b *Broker }
+type Local struct {
+	b    *Broker
+	pace *replication.Pace // of all that is sent to where replicas are moved
+}
 
 var (
 	_ forward.Local       = (*Local)(nil)
@@ -114,7 +117,23 @@ func (l *Local) Led(id plog.ID) (replication.Led, bool) {
 	if err != nil {
 		return nil, false
 	}
-	return r, true
+	return led{Replica: r, part: p, pace: l.pace}, true
+}
+
+// led is a replica as its followers' sessions see it.
+type led struct {
+	*replica.Replica
+	part *part
+	pace *replication.Pace
+}
+
+// Throttle implements replication.Throttled.
+func (l led) Throttle(follower int32) (*replication.Pace, int64) {
+	s := l.part.state.Load()
+	if s.Throttle == 0 || slices.Contains(s.ISR, follower) || !slices.Contains(s.Target, follower) {
+		return nil, 0
+	}
+	return l.pace, s.Throttle
 }
 
 // BeginRecord implements forward.Local.

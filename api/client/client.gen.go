@@ -633,6 +633,21 @@ func (e SetFenceParamsLogHop) Valid() bool {
 	}
 }
 
+// Defines values for GetOffsetsParamsLogHop.
+const (
+	GetOffsetsParamsLogHopN1 GetOffsetsParamsLogHop = "1"
+)
+
+// Valid indicates whether the value is a known member of the GetOffsetsParamsLogHop enum.
+func (e GetOffsetsParamsLogHop) Valid() bool {
+	switch e {
+	case GetOffsetsParamsLogHopN1:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for TrimPartitionParamsLogHop.
 const (
 	TrimPartitionParamsLogHopN1 TrimPartitionParamsLogHop = "1"
@@ -1057,6 +1072,9 @@ type ControllerMove struct {
 type Drain struct {
 	// Replicas Move the replicas away too.
 	Replicas *bool `json:"replicas,omitempty"`
+
+	// ThrottleBytesPerSecond What each node sends at most, in bytes per second, to replicas that are being moved to, until they are in sync; without it there is no bound. In-sync replicas are never throttled. All partitions that are being moved share a node's bytes; where their bounds differ, the highest counts. A repeat of the request with another number changes it. It has to exceed what producers write to the partitions, or they never catch up.
+	ThrottleBytesPerSecond *Throttle `json:"throttle_bytes_per_second,omitempty"`
 }
 
 // Elected defines model for Elected.
@@ -1507,6 +1525,9 @@ type Raft struct {
 type Reassignment struct {
 	// Replicas The nodes that shall hold the partition, the preferred leader first.
 	Replicas []int32 `json:"replicas"`
+
+	// ThrottleBytesPerSecond What each node sends at most, in bytes per second, to replicas that are being moved to, until they are in sync; without it there is no bound. In-sync replicas are never throttled. All partitions that are being moved share a node's bytes; where their bounds differ, the highest counts. A repeat of the request with another number changes it. It has to exceed what producers write to the partitions, or they never catch up.
+	ThrottleBytesPerSecond *Throttle `json:"throttle_bytes_per_second,omitempty"`
 }
 
 // Record defines model for Record.
@@ -1536,6 +1557,9 @@ type RecordPage struct {
 	NextOffset       Offset   `json:"next_offset"`
 	Records          []Record `json:"records"`
 }
+
+// Throttle What each node sends at most, in bytes per second, to replicas that are being moved to, until they are in sync; without it there is no bound. In-sync replicas are never throttled. All partitions that are being moved share a node's bytes; where their bounds differ, the highest counts. A repeat of the request with another number changes it. It has to exceed what producers write to the partitions, or they never catch up.
+type Throttle = int64
 
 // Topic defines model for Topic.
 type Topic struct {
@@ -1654,6 +1678,9 @@ type LastEventId = string
 // Limit defines model for Limit.
 type Limit = int64
 
+// Linearizable defines model for Linearizable.
+type Linearizable = bool
+
 // LogHeader defines model for LogHeader.
 type LogHeader = string
 
@@ -1677,6 +1704,9 @@ type PartitionPath = int32
 
 // PartitionQuery defines model for PartitionQuery.
 type PartitionQuery = int32
+
+// Prefer defines model for Prefer.
+type Prefer = string
 
 // ProducerEpoch defines model for ProducerEpoch.
 type ProducerEpoch = int32
@@ -1827,8 +1857,11 @@ type ProduceBatchParams struct {
 	// ProducerSeq The sequence number of the (first) record in its partition, from 0. A repeat is answered as a duplicate, a gap with 409 sequence_gap.
 	ProducerSeq *ProducerSeq `json:"Producer-Seq,omitempty"`
 
-	// LogHop Set by a node that forwards a request, which is then not forwarded again.
+	// LogHop Set by whoever forwarded the request to the leader: it is not forwarded again, but answered 503 `not_leader` by a node that does not lead.
 	LogHop *ProduceBatchParamsLogHop `json:"Log-Hop,omitempty"`
+
+	// Prefer `redirect`: where another node leads the partition, answer 307 with its address instead of forwarding the request. What goes to several partitions, or to one that nobody leads now, is forwarded all the same.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ProduceBatchParamsAcks defines parameters for ProduceBatch.
@@ -1842,8 +1875,11 @@ type DeleteKeyParams struct {
 	// IfMatch The ETag that the key must have, else 412 key_precondition.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 
-	// LogHop Set by a node that forwards a request, which is then not forwarded again.
+	// LogHop Set by whoever forwarded the request to the leader: it is not forwarded again, but answered 503 `not_leader` by a node that does not lead.
 	LogHop *DeleteKeyParamsLogHop `json:"Log-Hop,omitempty"`
+
+	// Prefer `redirect`: where another node leads the partition, answer 307 with its address instead of forwarding the request. What goes to several partitions, or to one that nobody leads now, is forwarded all the same.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // DeleteKeyParamsLogHop defines parameters for DeleteKey.
@@ -1851,11 +1887,17 @@ type DeleteKeyParamsLogHop string
 
 // GetKeyParams defines parameters for GetKey.
 type GetKeyParams struct {
+	// Linearizable See whatever was acknowledged before this request was sent: the leader confirms with the in-sync replicas that it still is the leader. While it can't, the answer is 503. Of a live stream this holds where it begins.
+	Linearizable *Linearizable `form:"linearizable,omitempty" json:"linearizable,omitempty"`
+
 	// IfNoneMatch ETags that the client holds (304), or `*` on a write that must create.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// LogHop Set by a node that forwards a request, which is then not forwarded again.
+	// LogHop Set by whoever forwarded the request to the leader: it is not forwarded again, but answered 503 `not_leader` by a node that does not lead.
 	LogHop *GetKeyParamsLogHop `json:"Log-Hop,omitempty"`
+
+	// Prefer `redirect`: where another node leads the partition, answer 307 with its address instead of forwarding the request. What goes to several partitions, or to one that nobody leads now, is forwarded all the same.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // GetKeyParamsLogHop defines parameters for GetKey.
@@ -1863,11 +1905,17 @@ type GetKeyParamsLogHop string
 
 // HeadKeyParams defines parameters for HeadKey.
 type HeadKeyParams struct {
+	// Linearizable See whatever was acknowledged before this request was sent: the leader confirms with the in-sync replicas that it still is the leader. While it can't, the answer is 503. Of a live stream this holds where it begins.
+	Linearizable *Linearizable `form:"linearizable,omitempty" json:"linearizable,omitempty"`
+
 	// IfNoneMatch ETags that the client holds (304), or `*` on a write that must create.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// LogHop Set by a node that forwards a request, which is then not forwarded again.
+	// LogHop Set by whoever forwarded the request to the leader: it is not forwarded again, but answered 503 `not_leader` by a node that does not lead.
 	LogHop *HeadKeyParamsLogHop `json:"Log-Hop,omitempty"`
+
+	// Prefer `redirect`: where another node leads the partition, answer 307 with its address instead of forwarding the request. What goes to several partitions, or to one that nobody leads now, is forwarded all the same.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // HeadKeyParamsLogHop defines parameters for HeadKey.
@@ -1890,8 +1938,11 @@ type PutKeyParams struct {
 	// IdempotencyKey Makes a repeat within 24 hours answer the first request's offset (200, duplicate). With another body: 422.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 
-	// LogHop Set by a node that forwards a request, which is then not forwarded again.
+	// LogHop Set by whoever forwarded the request to the leader: it is not forwarded again, but answered 503 `not_leader` by a node that does not lead.
 	LogHop *PutKeyParamsLogHop `json:"Log-Hop,omitempty"`
+
+	// Prefer `redirect`: where another node leads the partition, answer 307 with its address instead of forwarding the request. What goes to several partitions, or to one that nobody leads now, is forwarded all the same.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // PutKeyParamsAcks defines parameters for PutKey.
@@ -1902,8 +1953,11 @@ type PutKeyParamsLogHop string
 
 // SetFenceParams defines parameters for SetFence.
 type SetFenceParams struct {
-	// LogHop Set by a node that forwards a request, which is then not forwarded again.
+	// LogHop Set by whoever forwarded the request to the leader: it is not forwarded again, but answered 503 `not_leader` by a node that does not lead.
 	LogHop *SetFenceParamsLogHop `json:"Log-Hop,omitempty"`
+
+	// Prefer `redirect`: where another node leads the partition, answer 307 with its address instead of forwarding the request. What goes to several partitions, or to one that nobody leads now, is forwarded all the same.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // SetFenceParamsLogHop defines parameters for SetFence.
@@ -1913,15 +1967,30 @@ type SetFenceParamsLogHop string
 type GetOffsetsParams struct {
 	// Timestamp Unix milliseconds: the answer's offset is that of the first record whose timestamp is not below.
 	Timestamp *int64 `form:"timestamp,omitempty" json:"timestamp,omitempty"`
+
+	// Linearizable See whatever was acknowledged before this request was sent: the leader confirms with the in-sync replicas that it still is the leader. While it can't, the answer is 503. Of a live stream this holds where it begins.
+	Linearizable *Linearizable `form:"linearizable,omitempty" json:"linearizable,omitempty"`
+
+	// LogHop Set by whoever forwarded the request to the leader: it is not forwarded again, but answered 503 `not_leader` by a node that does not lead.
+	LogHop *GetOffsetsParamsLogHop `json:"Log-Hop,omitempty"`
+
+	// Prefer `redirect`: where another node leads the partition, answer 307 with its address instead of forwarding the request. What goes to several partitions, or to one that nobody leads now, is forwarded all the same.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
+
+// GetOffsetsParamsLogHop defines parameters for GetOffsets.
+type GetOffsetsParamsLogHop string
 
 // TrimPartitionParams defines parameters for TrimPartition.
 type TrimPartitionParams struct {
 	// Before The offset that the log starts at afterwards. Above the high watermark is 416.
 	Before Offset `form:"before" json:"before"`
 
-	// LogHop Set by a node that forwards a request, which is then not forwarded again.
+	// LogHop Set by whoever forwarded the request to the leader: it is not forwarded again, but answered 503 `not_leader` by a node that does not lead.
 	LogHop *TrimPartitionParamsLogHop `json:"Log-Hop,omitempty"`
+
+	// Prefer `redirect`: where another node leads the partition, answer 307 with its address instead of forwarding the request. What goes to several partitions, or to one that nobody leads now, is forwarded all the same.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // TrimPartitionParamsLogHop defines parameters for TrimPartition.
@@ -1971,14 +2040,20 @@ type ReadPartitionParams struct {
 	// TopicId The topic must have this id, else 412 topic_id_mismatch: a name can be deleted and created anew. Closed ranges of a pinned topic may be cached for ever.
 	TopicId *TopicId `form:"topic_id,omitempty" json:"topic_id,omitempty"`
 
+	// Linearizable See whatever was acknowledged before this request was sent: the leader confirms with the in-sync replicas that it still is the leader. While it can't, the answer is 503. Of a live stream this holds where it begins.
+	Linearizable *Linearizable `form:"linearizable,omitempty" json:"linearizable,omitempty"`
+
 	// LastEventID Resumes an event stream after this event; goes before the query's starting point.
 	LastEventID *LastEventId `json:"Last-Event-ID,omitempty"`
 
 	// IfNoneMatch ETags that the client holds (304), or `*` on a write that must create.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// LogHop Set by a node that forwards a request, which is then not forwarded again.
+	// LogHop Set by whoever forwarded the request to the leader: it is not forwarded again, but answered 503 `not_leader` by a node that does not lead.
 	LogHop *ReadPartitionParamsLogHop `json:"Log-Hop,omitempty"`
+
+	// Prefer `redirect`: where another node leads the partition, answer 307 with its address instead of forwarding the request. What goes to several partitions, or to one that nobody leads now, is forwarded all the same.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ReadPartitionParamsFrom defines parameters for ReadPartition.
@@ -2031,8 +2106,11 @@ type ProduceToPartitionParams struct {
 	// ProducerSeq The sequence number of the (first) record in its partition, from 0. A repeat is answered as a duplicate, a gap with 409 sequence_gap.
 	ProducerSeq *ProducerSeq `json:"Producer-Seq,omitempty"`
 
-	// LogHop Set by a node that forwards a request, which is then not forwarded again.
+	// LogHop Set by whoever forwarded the request to the leader: it is not forwarded again, but answered 503 `not_leader` by a node that does not lead.
 	LogHop *ProduceToPartitionParamsLogHop `json:"Log-Hop,omitempty"`
+
+	// Prefer `redirect`: where another node leads the partition, answer 307 with its address instead of forwarding the request. What goes to several partitions, or to one that nobody leads now, is forwarded all the same.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ProduceToPartitionParamsAcks defines parameters for ProduceToPartition.
@@ -2046,11 +2124,17 @@ type GetRecordParams struct {
 	// TopicId The topic must have this id, else 412 topic_id_mismatch: a name can be deleted and created anew. Closed ranges of a pinned topic may be cached for ever.
 	TopicId *TopicId `form:"topic_id,omitempty" json:"topic_id,omitempty"`
 
+	// Linearizable See whatever was acknowledged before this request was sent: the leader confirms with the in-sync replicas that it still is the leader. While it can't, the answer is 503. Of a live stream this holds where it begins.
+	Linearizable *Linearizable `form:"linearizable,omitempty" json:"linearizable,omitempty"`
+
 	// IfNoneMatch ETags that the client holds (304), or `*` on a write that must create.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// LogHop Set by a node that forwards a request, which is then not forwarded again.
+	// LogHop Set by whoever forwarded the request to the leader: it is not forwarded again, but answered 503 `not_leader` by a node that does not lead.
 	LogHop *GetRecordParamsLogHop `json:"Log-Hop,omitempty"`
+
+	// Prefer `redirect`: where another node leads the partition, answer 307 with its address instead of forwarding the request. What goes to several partitions, or to one that nobody leads now, is forwarded all the same.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // GetRecordParamsLogHop defines parameters for GetRecord.
@@ -2061,11 +2145,17 @@ type HeadRecordParams struct {
 	// TopicId The topic must have this id, else 412 topic_id_mismatch: a name can be deleted and created anew. Closed ranges of a pinned topic may be cached for ever.
 	TopicId *TopicId `form:"topic_id,omitempty" json:"topic_id,omitempty"`
 
+	// Linearizable See whatever was acknowledged before this request was sent: the leader confirms with the in-sync replicas that it still is the leader. While it can't, the answer is 503. Of a live stream this holds where it begins.
+	Linearizable *Linearizable `form:"linearizable,omitempty" json:"linearizable,omitempty"`
+
 	// IfNoneMatch ETags that the client holds (304), or `*` on a write that must create.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// LogHop Set by a node that forwards a request, which is then not forwarded again.
+	// LogHop Set by whoever forwarded the request to the leader: it is not forwarded again, but answered 503 `not_leader` by a node that does not lead.
 	LogHop *HeadRecordParamsLogHop `json:"Log-Hop,omitempty"`
+
+	// Prefer `redirect`: where another node leads the partition, answer 307 with its address instead of forwarding the request. What goes to several partitions, or to one that nobody leads now, is forwarded all the same.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // HeadRecordParamsLogHop defines parameters for HeadRecord.
@@ -2112,10 +2202,13 @@ type ReadTopicParams struct {
 	// TopicId The topic must have this id, else 412 topic_id_mismatch: a name can be deleted and created anew. Closed ranges of a pinned topic may be cached for ever.
 	TopicId *TopicId `form:"topic_id,omitempty" json:"topic_id,omitempty"`
 
+	// Linearizable See whatever was acknowledged before this request was sent: the leader confirms with the in-sync replicas that it still is the leader. While it can't, the answer is 503. Of a live stream this holds where it begins.
+	Linearizable *Linearizable `form:"linearizable,omitempty" json:"linearizable,omitempty"`
+
 	// LastEventID Resumes an event stream after this event; goes before the query's starting point.
 	LastEventID *LastEventId `json:"Last-Event-ID,omitempty"`
 
-	// LogHop Set by a node that forwards a request, which is then not forwarded again.
+	// LogHop Set by whoever forwarded the request to the leader: it is not forwarded again, but answered 503 `not_leader` by a node that does not lead.
 	LogHop *ReadTopicParamsLogHop `json:"Log-Hop,omitempty"`
 }
 
@@ -2172,8 +2265,11 @@ type ProduceRecordParams struct {
 	// ProducerSeq The sequence number of the (first) record in its partition, from 0. A repeat is answered as a duplicate, a gap with 409 sequence_gap.
 	ProducerSeq *ProducerSeq `json:"Producer-Seq,omitempty"`
 
-	// LogHop Set by a node that forwards a request, which is then not forwarded again.
+	// LogHop Set by whoever forwarded the request to the leader: it is not forwarded again, but answered 503 `not_leader` by a node that does not lead.
 	LogHop *ProduceRecordParamsLogHop `json:"Log-Hop,omitempty"`
+
+	// Prefer `redirect`: where another node leads the partition, answer 307 with its address instead of forwarding the request. What goes to several partitions, or to one that nobody leads now, is forwarded all the same.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ProduceRecordParamsAcks defines parameters for ProduceRecord.
@@ -4873,6 +4969,17 @@ func NewProduceBatchRequestWithBody(server string, topic TopicName, params *Prod
 			req.Header.Set("Log-Hop", headerParam4)
 		}
 
+		if params.Prefer != nil {
+			var headerParam5 string
+
+			headerParam5, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam5)
+		}
+
 	}
 
 	return req, nil
@@ -4940,6 +5047,17 @@ func NewDeleteKeyRequest(server string, topic TopicName, key string, params *Del
 			req.Header.Set("Log-Hop", headerParam1)
 		}
 
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
 	}
 
 	return req, nil
@@ -4978,6 +5096,33 @@ func NewGetKeyRequest(server string, topic TopicName, key string, params *GetKey
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Linearizable != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "linearizable", *params.Linearizable, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
@@ -5005,6 +5150,17 @@ func NewGetKeyRequest(server string, topic TopicName, key string, params *GetKey
 			}
 
 			req.Header.Set("Log-Hop", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
 		}
 
 	}
@@ -5045,6 +5201,33 @@ func NewHeadKeyRequest(server string, topic TopicName, key string, params *HeadK
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Linearizable != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "linearizable", *params.Linearizable, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodHead, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
@@ -5072,6 +5255,17 @@ func NewHeadKeyRequest(server string, topic TopicName, key string, params *HeadK
 			}
 
 			req.Header.Set("Log-Hop", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
 		}
 
 	}
@@ -5201,6 +5395,17 @@ func NewPutKeyRequestWithBody(server string, topic TopicName, key string, params
 			}
 
 			req.Header.Set("Log-Hop", headerParam4)
+		}
+
+		if params.Prefer != nil {
+			var headerParam5 string
+
+			headerParam5, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam5)
 		}
 
 	}
@@ -5435,6 +5640,17 @@ func NewSetFenceRequestWithBody(server string, topic TopicName, partition Partit
 			req.Header.Set("Log-Hop", headerParam0)
 		}
 
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -5494,6 +5710,18 @@ func NewGetOffsetsRequest(server string, topic TopicName, partition PartitionPat
 
 		}
 
+		if params.Linearizable != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "linearizable", *params.Linearizable, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -5503,6 +5731,32 @@ func NewGetOffsetsRequest(server string, topic TopicName, partition PartitionPat
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.LogHop != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Log-Hop", *params.LogHop, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Log-Hop", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -5580,6 +5834,17 @@ func NewTrimPartitionRequest(server string, topic TopicName, partition Partition
 			}
 
 			req.Header.Set("Log-Hop", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
 		}
 
 	}
@@ -5797,6 +6062,18 @@ func NewReadPartitionRequest(server string, topic TopicName, partition Partition
 
 		}
 
+		if params.Linearizable != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "linearizable", *params.Linearizable, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -5841,6 +6118,17 @@ func NewReadPartitionRequest(server string, topic TopicName, partition Partition
 			}
 
 			req.Header.Set("Log-Hop", headerParam2)
+		}
+
+		if params.Prefer != nil {
+			var headerParam3 string
+
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam3)
 		}
 
 	}
@@ -6042,6 +6330,17 @@ func NewProduceToPartitionRequestWithBody(server string, topic TopicName, partit
 			req.Header.Set("Log-Hop", headerParam6)
 		}
 
+		if params.Prefer != nil {
+			var headerParam7 string
+
+			headerParam7, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam7)
+		}
+
 	}
 
 	return req, nil
@@ -6108,6 +6407,18 @@ func NewGetRecordRequest(server string, topic TopicName, partition PartitionPath
 
 		}
 
+		if params.Linearizable != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "linearizable", *params.Linearizable, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -6141,6 +6452,17 @@ func NewGetRecordRequest(server string, topic TopicName, partition PartitionPath
 			}
 
 			req.Header.Set("Log-Hop", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
 		}
 
 	}
@@ -6209,6 +6531,18 @@ func NewHeadRecordRequest(server string, topic TopicName, partition PartitionPat
 
 		}
 
+		if params.Linearizable != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "linearizable", *params.Linearizable, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -6242,6 +6576,17 @@ func NewHeadRecordRequest(server string, topic TopicName, partition PartitionPat
 			}
 
 			req.Header.Set("Log-Hop", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
 		}
 
 	}
@@ -6535,6 +6880,18 @@ func NewReadTopicRequest(server string, topic TopicName, params *ReadTopicParams
 
 		}
 
+		if params.Linearizable != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "linearizable", *params.Linearizable, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -6772,6 +7129,17 @@ func NewProduceRecordRequestWithBody(server string, topic TopicName, params *Pro
 			}
 
 			req.Header.Set("Log-Hop", headerParam6)
+		}
+
+		if params.Prefer != nil {
+			var headerParam7 string
+
+			headerParam7, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam7)
 		}
 
 	}
@@ -9876,6 +10244,28 @@ func (r EnsureTopicResponse) ContentType() string {
 	return ""
 }
 
+// ProduceBatchResponse200Headers the declared response headers of an HTTP 200 response for ProduceBatch
+type ProduceBatchResponse200Headers struct {
+	LogLeader *string
+}
+
+// ProduceBatchResponse202Headers the declared response headers of an HTTP 202 response for ProduceBatch
+type ProduceBatchResponse202Headers struct {
+	LogLeader *string
+}
+
+// ProduceBatchResponse207Headers the declared response headers of an HTTP 207 response for ProduceBatch
+type ProduceBatchResponse207Headers struct {
+	LogLeader *string
+}
+
+// ProduceBatchResponse307Headers the declared response headers of an HTTP 307 response for ProduceBatch
+type ProduceBatchResponse307Headers struct {
+	Location          string
+	LogLeader         *string
+	PreferenceApplied string
+}
+
 // ProduceBatchResponse429Headers the declared response headers of an HTTP 429 response for ProduceBatch
 type ProduceBatchResponse429Headers struct {
 	RetryAfter int
@@ -9923,6 +10313,14 @@ type ProduceBatchResponse struct {
 	ApplicationproblemJSON504 *Problem504
 	// ApplicationproblemJSON507 the response for an HTTP 507 `application/problem+json` response
 	ApplicationproblemJSON507 *Problem507
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ProduceBatchResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ProduceBatchResponse202Headers
+	// Headers207 the parsed response headers for an HTTP 207 response
+	Headers207 *ProduceBatchResponse207Headers
+	// Headers307 the parsed response headers for an HTTP 307 response
+	Headers307 *ProduceBatchResponse307Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ProduceBatchResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -10045,7 +10443,15 @@ func (r ProduceBatchResponse) ContentType() string {
 
 // DeleteKeyResponse204Headers the declared response headers of an HTTP 204 response for DeleteKey
 type DeleteKeyResponse204Headers struct {
+	LogLeader *string
 	LogOffset *int
+}
+
+// DeleteKeyResponse307Headers the declared response headers of an HTTP 307 response for DeleteKey
+type DeleteKeyResponse307Headers struct {
+	Location          string
+	LogLeader         *string
+	PreferenceApplied string
 }
 
 // DeleteKeyResponse429Headers the declared response headers of an HTTP 429 response for DeleteKey
@@ -10083,6 +10489,8 @@ type DeleteKeyResponse struct {
 	ApplicationproblemJSON507 *Problem507
 	// Headers204 the parsed response headers for an HTTP 204 response
 	Headers204 *DeleteKeyResponse204Headers
+	// Headers307 the parsed response headers for an HTTP 307 response
+	Headers307 *DeleteKeyResponse307Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *DeleteKeyResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -10174,6 +10582,7 @@ type GetKeyResponse200Headers struct {
 	ETag              *string
 	LogHeader         *string
 	LogHeadersOmitted *int
+	LogLeader         *string
 	LogOffset         *int
 	LogPartition      *int
 	LogTimestamp      *int
@@ -10182,6 +10591,13 @@ type GetKeyResponse200Headers struct {
 // GetKeyResponse304Headers the declared response headers of an HTTP 304 response for GetKey
 type GetKeyResponse304Headers struct {
 	ETag *string
+}
+
+// GetKeyResponse307Headers the declared response headers of an HTTP 307 response for GetKey
+type GetKeyResponse307Headers struct {
+	Location          string
+	LogLeader         *string
+	PreferenceApplied string
 }
 
 // GetKeyResponse429Headers the declared response headers of an HTTP 429 response for GetKey
@@ -10217,6 +10633,8 @@ type GetKeyResponse struct {
 	Headers200 *GetKeyResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *GetKeyResponse304Headers
+	// Headers307 the parsed response headers for an HTTP 307 response
+	Headers307 *GetKeyResponse307Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetKeyResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -10299,6 +10717,7 @@ type HeadKeyResponse200Headers struct {
 	LogHeader         *string
 	LogHeadersOmitted *int
 	LogKey            *string
+	LogLeader         *string
 	LogOffset         *int
 	LogPartition      *int
 	LogTimestamp      *int
@@ -10309,6 +10728,13 @@ type HeadKeyResponse304Headers struct {
 	ETag *string
 }
 
+// HeadKeyResponse307Headers the declared response headers of an HTTP 307 response for HeadKey
+type HeadKeyResponse307Headers struct {
+	Location          string
+	LogLeader         *string
+	PreferenceApplied string
+}
+
 type HeadKeyResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -10316,6 +10742,8 @@ type HeadKeyResponse struct {
 	Headers200 *HeadKeyResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *HeadKeyResponse304Headers
+	// Headers307 the parsed response headers for an HTTP 307 response
+	Headers307 *HeadKeyResponse307Headers
 }
 
 // GetBody returns the raw response body bytes
@@ -10349,13 +10777,27 @@ func (r HeadKeyResponse) ContentType() string {
 
 // PutKeyResponse200Headers the declared response headers of an HTTP 200 response for PutKey
 type PutKeyResponse200Headers struct {
-	ETag *string
+	ETag      *string
+	LogLeader *string
 }
 
 // PutKeyResponse201Headers the declared response headers of an HTTP 201 response for PutKey
 type PutKeyResponse201Headers struct {
-	ETag     *string
-	Location *string
+	ETag      *string
+	Location  *string
+	LogLeader *string
+}
+
+// PutKeyResponse202Headers the declared response headers of an HTTP 202 response for PutKey
+type PutKeyResponse202Headers struct {
+	LogLeader *string
+}
+
+// PutKeyResponse307Headers the declared response headers of an HTTP 307 response for PutKey
+type PutKeyResponse307Headers struct {
+	Location          string
+	LogLeader         *string
+	PreferenceApplied string
 }
 
 // PutKeyResponse429Headers the declared response headers of an HTTP 429 response for PutKey
@@ -10409,6 +10851,10 @@ type PutKeyResponse struct {
 	Headers200 *PutKeyResponse200Headers
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *PutKeyResponse201Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *PutKeyResponse202Headers
+	// Headers307 the parsed response headers for an HTTP 307 response
+	Headers307 *PutKeyResponse307Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *PutKeyResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -10928,7 +11374,15 @@ func (r HeadPartitionResponse) ContentType() string {
 
 // SetFenceResponse204Headers the declared response headers of an HTTP 204 response for SetFence
 type SetFenceResponse204Headers struct {
+	LogLeader *string
 	LogOffset *int
+}
+
+// SetFenceResponse307Headers the declared response headers of an HTTP 307 response for SetFence
+type SetFenceResponse307Headers struct {
+	Location          string
+	LogLeader         *string
+	PreferenceApplied string
 }
 
 // SetFenceResponse429Headers the declared response headers of an HTTP 429 response for SetFence
@@ -10970,6 +11424,8 @@ type SetFenceResponse struct {
 	ApplicationproblemJSON507 *Problem507
 	// Headers204 the parsed response headers for an HTTP 204 response
 	Headers204 *SetFenceResponse204Headers
+	// Headers307 the parsed response headers for an HTTP 307 response
+	Headers307 *SetFenceResponse307Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *SetFenceResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -11065,6 +11521,18 @@ func (r SetFenceResponse) ContentType() string {
 	return ""
 }
 
+// GetOffsetsResponse200Headers the declared response headers of an HTTP 200 response for GetOffsets
+type GetOffsetsResponse200Headers struct {
+	LogLeader *string
+}
+
+// GetOffsetsResponse307Headers the declared response headers of an HTTP 307 response for GetOffsets
+type GetOffsetsResponse307Headers struct {
+	Location          string
+	LogLeader         *string
+	PreferenceApplied string
+}
+
 // GetOffsetsResponse429Headers the declared response headers of an HTTP 429 response for GetOffsets
 type GetOffsetsResponse429Headers struct {
 	RetryAfter int
@@ -11094,6 +11562,10 @@ type GetOffsetsResponse struct {
 	ApplicationproblemJSON503 *Problem503
 	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
 	ApplicationproblemJSON504 *Problem504
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetOffsetsResponse200Headers
+	// Headers307 the parsed response headers for an HTTP 307 response
+	Headers307 *GetOffsetsResponse307Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetOffsetsResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -11171,7 +11643,15 @@ func (r GetOffsetsResponse) ContentType() string {
 
 // TrimPartitionResponse204Headers the declared response headers of an HTTP 204 response for TrimPartition
 type TrimPartitionResponse204Headers struct {
+	LogLeader      *string
 	LogStartOffset *int
+}
+
+// TrimPartitionResponse307Headers the declared response headers of an HTTP 307 response for TrimPartition
+type TrimPartitionResponse307Headers struct {
+	Location          string
+	LogLeader         *string
+	PreferenceApplied string
 }
 
 // TrimPartitionResponse429Headers the declared response headers of an HTTP 429 response for TrimPartition
@@ -11207,6 +11687,8 @@ type TrimPartitionResponse struct {
 	ApplicationproblemJSON507 *Problem507
 	// Headers204 the parsed response headers for an HTTP 204 response
 	Headers204 *TrimPartitionResponse204Headers
+	// Headers307 the parsed response headers for an HTTP 307 response
+	Headers307 *TrimPartitionResponse307Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *TrimPartitionResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -11292,6 +11774,7 @@ type ReadPartitionResponse200Headers struct {
 	CacheControl     *string
 	ETag             *string
 	LogHighWatermark *int
+	LogLeader        *string
 	LogNextOffset    *int
 	LogStartOffset   *int
 }
@@ -11299,6 +11782,13 @@ type ReadPartitionResponse200Headers struct {
 // ReadPartitionResponse304Headers the declared response headers of an HTTP 304 response for ReadPartition
 type ReadPartitionResponse304Headers struct {
 	ETag *string
+}
+
+// ReadPartitionResponse307Headers the declared response headers of an HTTP 307 response for ReadPartition
+type ReadPartitionResponse307Headers struct {
+	Location          string
+	LogLeader         *string
+	PreferenceApplied string
 }
 
 // ReadPartitionResponse429Headers the declared response headers of an HTTP 429 response for ReadPartition
@@ -11342,6 +11832,8 @@ type ReadPartitionResponse struct {
 	Headers200 *ReadPartitionResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *ReadPartitionResponse304Headers
+	// Headers307 the parsed response headers for an HTTP 307 response
+	Headers307 *ReadPartitionResponse307Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ReadPartitionResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -11439,12 +11931,26 @@ func (r ReadPartitionResponse) ContentType() string {
 
 // ProduceToPartitionResponse200Headers the declared response headers of an HTTP 200 response for ProduceToPartition
 type ProduceToPartitionResponse200Headers struct {
-	Location *string
+	Location  *string
+	LogLeader *string
 }
 
 // ProduceToPartitionResponse201Headers the declared response headers of an HTTP 201 response for ProduceToPartition
 type ProduceToPartitionResponse201Headers struct {
-	Location *string
+	Location  *string
+	LogLeader *string
+}
+
+// ProduceToPartitionResponse202Headers the declared response headers of an HTTP 202 response for ProduceToPartition
+type ProduceToPartitionResponse202Headers struct {
+	LogLeader *string
+}
+
+// ProduceToPartitionResponse307Headers the declared response headers of an HTTP 307 response for ProduceToPartition
+type ProduceToPartitionResponse307Headers struct {
+	Location          string
+	LogLeader         *string
+	PreferenceApplied string
 }
 
 // ProduceToPartitionResponse429Headers the declared response headers of an HTTP 429 response for ProduceToPartition
@@ -11498,6 +12004,10 @@ type ProduceToPartitionResponse struct {
 	Headers200 *ProduceToPartitionResponse200Headers
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *ProduceToPartitionResponse201Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ProduceToPartitionResponse202Headers
+	// Headers307 the parsed response headers for an HTTP 307 response
+	Headers307 *ProduceToPartitionResponse307Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ProduceToPartitionResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -11625,6 +12135,7 @@ type GetRecordResponse200Headers struct {
 	LogHeader         *string
 	LogHeadersOmitted *int
 	LogKey            *string
+	LogLeader         *string
 	LogOffset         *int
 	LogPartition      *int
 	LogTimestamp      *int
@@ -11635,6 +12146,7 @@ type GetRecordResponse204Headers struct {
 	LogHeader         *string
 	LogHeadersOmitted *int
 	LogKey            *string
+	LogLeader         *string
 	LogOffset         *int
 	LogPartition      *int
 	LogTimestamp      *int
@@ -11643,6 +12155,13 @@ type GetRecordResponse204Headers struct {
 // GetRecordResponse304Headers the declared response headers of an HTTP 304 response for GetRecord
 type GetRecordResponse304Headers struct {
 	ETag *string
+}
+
+// GetRecordResponse307Headers the declared response headers of an HTTP 307 response for GetRecord
+type GetRecordResponse307Headers struct {
+	Location          string
+	LogLeader         *string
+	PreferenceApplied string
 }
 
 // GetRecordResponse429Headers the declared response headers of an HTTP 429 response for GetRecord
@@ -11684,6 +12203,8 @@ type GetRecordResponse struct {
 	Headers204 *GetRecordResponse204Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *GetRecordResponse304Headers
+	// Headers307 the parsed response headers for an HTTP 307 response
+	Headers307 *GetRecordResponse307Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *GetRecordResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -11776,6 +12297,7 @@ type HeadRecordResponse200Headers struct {
 	LogHeader         *string
 	LogHeadersOmitted *int
 	LogKey            *string
+	LogLeader         *string
 	LogOffset         *int
 	LogPartition      *int
 	LogTimestamp      *int
@@ -11786,6 +12308,13 @@ type HeadRecordResponse304Headers struct {
 	ETag *string
 }
 
+// HeadRecordResponse307Headers the declared response headers of an HTTP 307 response for HeadRecord
+type HeadRecordResponse307Headers struct {
+	Location          string
+	LogLeader         *string
+	PreferenceApplied string
+}
+
 type HeadRecordResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -11793,6 +12322,8 @@ type HeadRecordResponse struct {
 	Headers200 *HeadRecordResponse200Headers
 	// Headers304 the parsed response headers for an HTTP 304 response
 	Headers304 *HeadRecordResponse304Headers
+	// Headers307 the parsed response headers for an HTTP 307 response
+	Headers307 *HeadRecordResponse307Headers
 }
 
 // GetBody returns the raw response body bytes
@@ -12209,12 +12740,26 @@ func (r ReadTopicResponse) ContentType() string {
 
 // ProduceRecordResponse200Headers the declared response headers of an HTTP 200 response for ProduceRecord
 type ProduceRecordResponse200Headers struct {
-	Location *string
+	Location  *string
+	LogLeader *string
 }
 
 // ProduceRecordResponse201Headers the declared response headers of an HTTP 201 response for ProduceRecord
 type ProduceRecordResponse201Headers struct {
-	Location *string
+	Location  *string
+	LogLeader *string
+}
+
+// ProduceRecordResponse202Headers the declared response headers of an HTTP 202 response for ProduceRecord
+type ProduceRecordResponse202Headers struct {
+	LogLeader *string
+}
+
+// ProduceRecordResponse307Headers the declared response headers of an HTTP 307 response for ProduceRecord
+type ProduceRecordResponse307Headers struct {
+	Location          string
+	LogLeader         *string
+	PreferenceApplied string
 }
 
 // ProduceRecordResponse429Headers the declared response headers of an HTTP 429 response for ProduceRecord
@@ -12268,6 +12813,10 @@ type ProduceRecordResponse struct {
 	Headers200 *ProduceRecordResponse200Headers
 	// Headers201 the parsed response headers for an HTTP 201 response
 	Headers201 *ProduceRecordResponse201Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ProduceRecordResponse202Headers
+	// Headers307 the parsed response headers for an HTTP 307 response
+	Headers307 *ProduceRecordResponse307Headers
 	// Headers429 the parsed response headers for an HTTP 429 response
 	Headers429 *ProduceRecordResponse429Headers
 	// Headers503 the parsed response headers for an HTTP 503 response
@@ -15664,6 +16213,9 @@ func ParseProduceBatchResponse(rsp *http.Response) (*ProduceBatchResponse, error
 		}
 		response.JSON207 = &dest
 
+	case rsp.StatusCode == 307:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Problem400
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -15768,6 +16320,60 @@ func ParseProduceBatchResponse(rsp *http.Response) (*ProduceBatchResponse, error
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers ProduceBatchResponse200Headers
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers ProduceBatchResponse202Headers
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 207:
+		var headers ProduceBatchResponse207Headers
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		response.Headers207 = &headers
+	case rsp.StatusCode == 307:
+		var headers ProduceBatchResponse307Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers307 = &headers
 	case rsp.StatusCode == 429:
 		var headers ProduceBatchResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -15808,6 +16414,9 @@ func ParseDeleteKeyResponse(rsp *http.Response) (*DeleteKeyResponse, error) {
 
 	switch {
 	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case rsp.StatusCode == 307:
 		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
@@ -15885,6 +16494,13 @@ func ParseDeleteKeyResponse(rsp *http.Response) (*DeleteKeyResponse, error) {
 	switch {
 	case rsp.StatusCode == 204:
 		var headers DeleteKeyResponse204Headers
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
 		if values := rsp.Header.Values("Log-Offset"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Offset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -15893,6 +16509,30 @@ func ParseDeleteKeyResponse(rsp *http.Response) (*DeleteKeyResponse, error) {
 			headers.LogOffset = &value
 		}
 		response.Headers204 = &headers
+	case rsp.StatusCode == 307:
+		var headers DeleteKeyResponse307Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers307 = &headers
 	case rsp.StatusCode == 429:
 		var headers DeleteKeyResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -15933,6 +16573,9 @@ func ParseGetKeyResponse(rsp *http.Response) (*GetKeyResponse, error) {
 
 	switch {
 	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case rsp.StatusCode == 307:
 		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
@@ -16024,6 +16667,13 @@ func ParseGetKeyResponse(rsp *http.Response) (*GetKeyResponse, error) {
 			}
 			headers.LogHeadersOmitted = &value
 		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
 		if values := rsp.Header.Values("Log-Offset"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Offset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -16056,6 +16706,30 @@ func ParseGetKeyResponse(rsp *http.Response) (*GetKeyResponse, error) {
 			headers.ETag = &value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 307:
+		var headers GetKeyResponse307Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers307 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetKeyResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -16132,6 +16806,13 @@ func ParseHeadKeyResponse(rsp *http.Response) (*HeadKeyResponse, error) {
 			}
 			headers.LogKey = &value
 		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
 		if values := rsp.Header.Values("Log-Offset"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Offset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -16164,6 +16845,30 @@ func ParseHeadKeyResponse(rsp *http.Response) (*HeadKeyResponse, error) {
 			headers.ETag = &value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 307:
+		var headers HeadKeyResponse307Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers307 = &headers
 	}
 
 	return response, nil
@@ -16203,6 +16908,9 @@ func ParsePutKeyResponse(rsp *http.Response) (*PutKeyResponse, error) {
 			return nil, err
 		}
 		response.JSON202 = &dest
+
+	case rsp.StatusCode == 307:
+		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Problem400
@@ -16314,6 +17022,13 @@ func ParsePutKeyResponse(rsp *http.Response) (*PutKeyResponse, error) {
 			}
 			headers.ETag = &value
 		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
 		response.Headers200 = &headers
 	case rsp.StatusCode == 201:
 		var headers PutKeyResponse201Headers
@@ -16331,7 +17046,48 @@ func ParsePutKeyResponse(rsp *http.Response) (*PutKeyResponse, error) {
 			}
 			headers.Location = &value
 		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
 		response.Headers201 = &headers
+	case rsp.StatusCode == 202:
+		var headers PutKeyResponse202Headers
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 307:
+		var headers PutKeyResponse307Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers307 = &headers
 	case rsp.StatusCode == 429:
 		var headers PutKeyResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -16756,6 +17512,9 @@ func ParseSetFenceResponse(rsp *http.Response) (*SetFenceResponse, error) {
 	case rsp.StatusCode == 204:
 		break // No content-type
 
+	case rsp.StatusCode == 307:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Problem400
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -16845,6 +17604,13 @@ func ParseSetFenceResponse(rsp *http.Response) (*SetFenceResponse, error) {
 	switch {
 	case rsp.StatusCode == 204:
 		var headers SetFenceResponse204Headers
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
 		if values := rsp.Header.Values("Log-Offset"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Offset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -16853,6 +17619,30 @@ func ParseSetFenceResponse(rsp *http.Response) (*SetFenceResponse, error) {
 			headers.LogOffset = &value
 		}
 		response.Headers204 = &headers
+	case rsp.StatusCode == 307:
+		var headers SetFenceResponse307Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers307 = &headers
 	case rsp.StatusCode == 429:
 		var headers SetFenceResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -16898,6 +17688,9 @@ func ParseGetOffsetsResponse(rsp *http.Response) (*GetOffsetsResponse, error) {
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case rsp.StatusCode == 307:
+		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Problem400
@@ -16951,6 +17744,40 @@ func ParseGetOffsetsResponse(rsp *http.Response) (*GetOffsetsResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers GetOffsetsResponse200Headers
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 307:
+		var headers GetOffsetsResponse307Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers307 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetOffsetsResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -16991,6 +17818,9 @@ func ParseTrimPartitionResponse(rsp *http.Response) (*TrimPartitionResponse, err
 
 	switch {
 	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case rsp.StatusCode == 307:
 		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
@@ -17061,6 +17891,13 @@ func ParseTrimPartitionResponse(rsp *http.Response) (*TrimPartitionResponse, err
 	switch {
 	case rsp.StatusCode == 204:
 		var headers TrimPartitionResponse204Headers
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
 		if values := rsp.Header.Values("Log-Start-Offset"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Start-Offset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -17069,6 +17906,30 @@ func ParseTrimPartitionResponse(rsp *http.Response) (*TrimPartitionResponse, err
 			headers.LogStartOffset = &value
 		}
 		response.Headers204 = &headers
+	case rsp.StatusCode == 307:
+		var headers TrimPartitionResponse307Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers307 = &headers
 	case rsp.StatusCode == 429:
 		var headers TrimPartitionResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -17116,6 +17977,9 @@ func ParseReadPartitionResponse(rsp *http.Response) (*ReadPartitionResponse, err
 		response.JSON200 = &dest
 
 	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case rsp.StatusCode == 307:
 		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
@@ -17224,6 +18088,13 @@ func ParseReadPartitionResponse(rsp *http.Response) (*ReadPartitionResponse, err
 			}
 			headers.LogHighWatermark = &value
 		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
 		if values := rsp.Header.Values("Log-Next-Offset"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Next-Offset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -17249,6 +18120,30 @@ func ParseReadPartitionResponse(rsp *http.Response) (*ReadPartitionResponse, err
 			headers.ETag = &value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 307:
+		var headers ReadPartitionResponse307Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers307 = &headers
 	case rsp.StatusCode == 429:
 		var headers ReadPartitionResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -17308,6 +18203,9 @@ func ParseProduceToPartitionResponse(rsp *http.Response) (*ProduceToPartitionRes
 			return nil, err
 		}
 		response.JSON202 = &dest
+
+	case rsp.StatusCode == 307:
+		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Problem400
@@ -17419,6 +18317,13 @@ func ParseProduceToPartitionResponse(rsp *http.Response) (*ProduceToPartitionRes
 			}
 			headers.Location = &value
 		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
 		response.Headers200 = &headers
 	case rsp.StatusCode == 201:
 		var headers ProduceToPartitionResponse201Headers
@@ -17429,7 +18334,48 @@ func ParseProduceToPartitionResponse(rsp *http.Response) (*ProduceToPartitionRes
 			}
 			headers.Location = &value
 		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
 		response.Headers201 = &headers
+	case rsp.StatusCode == 202:
+		var headers ProduceToPartitionResponse202Headers
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 307:
+		var headers ProduceToPartitionResponse307Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers307 = &headers
 	case rsp.StatusCode == 429:
 		var headers ProduceToPartitionResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -17473,6 +18419,9 @@ func ParseGetRecordResponse(rsp *http.Response) (*GetRecordResponse, error) {
 		break // No content-type
 
 	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case rsp.StatusCode == 307:
 		break // No content-type
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
@@ -17585,6 +18534,13 @@ func ParseGetRecordResponse(rsp *http.Response) (*GetRecordResponse, error) {
 			}
 			headers.LogKey = &value
 		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
 		if values := rsp.Header.Values("Log-Offset"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Offset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -17630,6 +18586,13 @@ func ParseGetRecordResponse(rsp *http.Response) (*GetRecordResponse, error) {
 			}
 			headers.LogKey = &value
 		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
 		if values := rsp.Header.Values("Log-Offset"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Offset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -17662,6 +18625,30 @@ func ParseGetRecordResponse(rsp *http.Response) (*GetRecordResponse, error) {
 			headers.ETag = &value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 307:
+		var headers GetRecordResponse307Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers307 = &headers
 	case rsp.StatusCode == 429:
 		var headers GetRecordResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
@@ -17738,6 +18725,13 @@ func ParseHeadRecordResponse(rsp *http.Response) (*HeadRecordResponse, error) {
 			}
 			headers.LogKey = &value
 		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
 		if values := rsp.Header.Values("Log-Offset"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Offset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
@@ -17770,6 +18764,30 @@ func ParseHeadRecordResponse(rsp *http.Response) (*HeadRecordResponse, error) {
 			headers.ETag = &value
 		}
 		response.Headers304 = &headers
+	case rsp.StatusCode == 307:
+		var headers HeadRecordResponse307Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers307 = &headers
 	}
 
 	return response, nil
@@ -18187,6 +19205,9 @@ func ParseProduceRecordResponse(rsp *http.Response) (*ProduceRecordResponse, err
 		}
 		response.JSON202 = &dest
 
+	case rsp.StatusCode == 307:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
 		var dest Problem400
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -18297,6 +19318,13 @@ func ParseProduceRecordResponse(rsp *http.Response) (*ProduceRecordResponse, err
 			}
 			headers.Location = &value
 		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
 		response.Headers200 = &headers
 	case rsp.StatusCode == 201:
 		var headers ProduceRecordResponse201Headers
@@ -18307,7 +19335,48 @@ func ParseProduceRecordResponse(rsp *http.Response) (*ProduceRecordResponse, err
 			}
 			headers.Location = &value
 		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
 		response.Headers201 = &headers
+	case rsp.StatusCode == 202:
+		var headers ProduceRecordResponse202Headers
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 307:
+		var headers ProduceRecordResponse307Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = value
+		}
+		if values := rsp.Header.Values("Log-Leader"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogLeader = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = value
+		}
+		response.Headers307 = &headers
 	case rsp.StatusCode == 429:
 		var headers ProduceRecordResponse429Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {

@@ -414,6 +414,9 @@ type ControllerMove struct {
 type Drain struct {
 	// Replicas Move the replicas away too.
 	Replicas *bool `json:"replicas,omitempty"`
+
+	// ThrottleBytesPerSecond What each node sends at most, in bytes per second, to replicas that are being moved to, until they are in sync; without it there is no bound. In-sync replicas are never throttled. All partitions that are being moved share a node's bytes; where their bounds differ, the highest counts. A repeat of the request with another number changes it. It has to exceed what producers write to the partitions, or they never catch up.
+	ThrottleBytesPerSecond *Throttle `json:"throttle_bytes_per_second,omitempty"`
 }
 
 // Elected defines model for Elected.
@@ -741,7 +744,13 @@ type Raft struct {
 type Reassignment struct {
 	// Replicas The nodes that shall hold the partition, the preferred leader first.
 	Replicas []int32 `json:"replicas"`
+
+	// ThrottleBytesPerSecond What each node sends at most, in bytes per second, to replicas that are being moved to, until they are in sync; without it there is no bound. In-sync replicas are never throttled. All partitions that are being moved share a node's bytes; where their bounds differ, the highest counts. A repeat of the request with another number changes it. It has to exceed what producers write to the partitions, or they never catch up.
+	ThrottleBytesPerSecond *Throttle `json:"throttle_bytes_per_second,omitempty"`
 }
+
+// Throttle What each node sends at most, in bytes per second, to replicas that are being moved to, until they are in sync; without it there is no bound. In-sync replicas are never throttled. All partitions that are being moved share a node's bytes; where their bounds differ, the highest counts. A repeat of the request with another number changes it. It has to exceed what producers write to the partitions, or they never catch up.
+type Throttle = int64
 
 // Topic defines model for Topic.
 type Topic struct {

@@ -9,6 +9,9 @@ type ReassignPartition struct {
 	TopicID   ID
 	Partition int32
 	Target    []NodeID
+	// Throttle: see Partition. Repeating the command with another one changes
+	// it.
+	Throttle int64
 }
 
 func (*ReassignPartition) kind() kind { return kindReassignPartition }
@@ -17,10 +20,14 @@ func (c *ReassignPartition) encode(e *encoder) {
 	e.id(c.TopicID)
 	e.i32(c.Partition)
 	e.nodes(c.Target)
+	e.i64(c.Throttle)
 }
 
 func (c *ReassignPartition) decode(d *decoder) {
 	c.TopicID, c.Partition, c.Target = d.id(), d.i32(), d.nodes()
+	if d.version >= 2 {
+		c.Throttle = d.i64()
+	}
 }
 
 func (c *ReassignPartition) apply(s *step) Result {
@@ -35,6 +42,9 @@ func (c *ReassignPartition) apply(s *step) Result {
 	if r := s.checkReplicas(c.Target); r.Code != 0 {
 		return r
 	}
+	if c.Throttle < 0 {
+		return refuse(ErrInvalidCommand, "throttle of %d bytes per second", c.Throttle)
+	}
 	// A new target replaces the one under way; its additions that are not in
 	// sync go.
 	base := p.Replicas
@@ -42,7 +52,7 @@ func (c *ReassignPartition) apply(s *step) Result {
 		base = settled(&p)
 	}
 	p.Replicas = union(c.Target, base)
-	p.Target = c.Target
+	p.Target, p.Throttle = c.Target, c.Throttle
 	p.ISR = inOrder(p.Replicas, p.ISR)
 	if subset(p.Target, p.ISR) {
 		p.Replicas, p.Target = p.Target, nil

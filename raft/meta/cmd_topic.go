@@ -49,6 +49,7 @@ func (c *CreateTopic) apply(s *step) Result {
 	t := &Topic{
 		ID: c.ID, Name: c.Name, Configs: maps.Clone(c.Configs), Partitions: parts,
 		RFExplicit: c.RFExplicit, Internal: c.Internal, CreatedMs: s.now,
+		Born: int32(len(parts)),
 	}
 	s.addTopic(t)
 	s.saveTopic(t)

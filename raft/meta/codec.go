@@ -60,8 +60,9 @@ func (e *encoder) strMap(m map[string]string) {
 // Counts are bounded by the bytes that are left, so a short input can't make
 // it allocate much.
 type decoder struct {
-	b   []byte
-	err error
+	b       []byte
+	err     error
+	version byte // of a command
 }
 
 func (d *decoder) fail(what string) {

@@ -60,8 +60,9 @@ var newCommand = [kindEnd]func() Command{
 }
 
 // commandVersion is the version of every command's fields. A release that
-// adds fields raises it and goes on reading the older ones.
-const commandVersion = 1
+// adds fields raises it and goes on reading the older ones. Since version 2
+// reassignments have a throttle.
+const commandVersion = 2
 
 // Encode makes the bytes that the log carries:
 //
@@ -97,6 +98,7 @@ func Decode(b []byte) (Request, Command, error) {
 		return Request{}, nil, fmt.Errorf("%w: command kind %d, this release knows up to %d; upgrade this node",
 			ErrVersion, k, kindEnd-1)
 	}
+	d.version = version
 	r := Request{ID: d.id(), TimeMs: d.i64(), Seq: d.u64()}
 	c := newCommand[k]()
 	c.decode(&d)

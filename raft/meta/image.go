@@ -105,6 +105,9 @@ func (s *step) savePart(t *Topic, p int32) {
 func (s *step) change(t *Topic, p int32, next Partition) {
 	old := t.Partitions[p]
 	next.PartitionEpoch = old.PartitionEpoch + 1
+	if len(next.Target) == 0 {
+		next.Throttle = 0
+	}
 	t.Partitions[p] = next
 	s.savePart(t, p)
 	s.emit(PartitionChanged{TopicID: t.ID, Topic: t.Name, Partition: p, Old: old, New: next})

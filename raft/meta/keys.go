@@ -16,8 +16,9 @@ const (
 	keyDedup     = 'r' // + slot BE32
 )
 
-// recordVersion is the first byte of every value.
-const recordVersion = 1
+// recordVersion is the first byte of every value. Since version 2 topics tell
+// how many partitions they were created with, and partitions their throttle.
+const recordVersion = 2
 
 func topicKey(id ID) []byte { return append([]byte{keyTopic}, id[:]...) }
 
@@ -51,15 +52,21 @@ func encodeTopic(t *Topic) []byte {
 	e.bool(t.RFExplicit)
 	e.bool(t.Internal)
 	e.i64(t.CreatedMs)
+	e.i32(t.Born)
 	return e.b
 }
 
 // decodeTopic reads a topic without its partitions, which have keys of their
-// own, and how many there must be.
-func decodeTopic(d *decoder, id ID) (*Topic, uint64) {
+// own, and how many there must be. Of one that version 1 wrote it is not known
+// whether partitions were added.
+func decodeTopic(d *decoder, id ID, version byte) (*Topic, uint64) {
 	t := &Topic{ID: id, Name: d.str(), Configs: d.strMap()}
 	n := d.u64()
 	t.RFExplicit, t.Internal, t.CreatedMs = d.bool(), d.bool(), d.i64()
+	t.Born = int32(min(n, MaxPartitions))
+	if version >= 2 {
+		t.Born = d.i32()
+	}
 	return t, n
 }
 
@@ -74,15 +81,20 @@ func encodePartition(p *Partition) []byte {
 	e.i32(p.PartitionEpoch)
 	e.u64(uint64(p.Incarnation))
 	e.bool(p.Lost)
+	e.i64(p.Throttle)
 	return e.b
 }
 
-func decodePartition(d *decoder) Partition {
-	return Partition{
+func decodePartition(d *decoder, version byte) Partition {
+	p := Partition{
 		Replicas: d.nodes(), ISR: d.nodes(), Target: d.nodes(),
 		Leader: d.i32(), LeaderEpoch: d.i32(), PartitionEpoch: d.i32(),
 		Incarnation: d.u32(), Lost: d.bool(),
 	}
+	if version >= 2 {
+		p.Throttle = d.i64()
+	}
+	return p
 }
 
 func encodeBroker(b *Broker) []byte {

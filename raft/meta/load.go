@@ -28,6 +28,8 @@ type loader struct {
 	*Image
 	parts  map[ID]map[int32]Partition
 	counts map[ID]uint64 // partitions that each topic must have
+
+	version byte // of the record being read
 }
 
 func (l *loader) pair(k, v []byte) error {
@@ -35,7 +37,8 @@ func (l *loader) pair(k, v []byte) error {
 		return fmt.Errorf("%w: empty key", ErrCorrupt)
 	}
 	d := decoder{b: v}
-	switch version := d.byte(); {
+	version := d.byte()
+	switch {
 	case d.err != nil:
 		return d.err
 	case version > recordVersion:
@@ -44,6 +47,7 @@ func (l *loader) pair(k, v []byte) error {
 	case version == 0:
 		return fmt.Errorf("%w: record version 0", ErrCorrupt)
 	}
+	l.version = version
 	if err := l.value(k[0], k[1:], &d); err != nil {
 		return err
 	}
@@ -86,13 +90,13 @@ func (l *loader) fixed(class byte, k []byte, d *decoder) error {
 	}
 	switch class {
 	case keyTopic:
-		l.topics[ID(k)], l.counts[ID(k)] = decodeTopic(d, ID(k))
+		l.topics[ID(k)], l.counts[ID(k)] = decodeTopic(d, ID(k), l.version)
 	case keyPartition:
 		id := ID(k[:16])
 		if l.parts[id] == nil {
 			l.parts[id] = map[int32]Partition{}
 		}
-		l.parts[id][int32(binary.BigEndian.Uint32(k[16:]))] = decodePartition(d)
+		l.parts[id][int32(binary.BigEndian.Uint32(k[16:]))] = decodePartition(d, l.version)
 	case keyBroker:
 		b := decodeBroker(d, NodeID(binary.BigEndian.Uint32(k)))
 		l.brokers[b.ID] = b

@@ -33,7 +33,7 @@ func everyCommand() []Command {
 			ISR: nodes, ISREpochs: []uint64{1, 2, 3},
 		},
 		&LeaveISR{TopicID: id, Partition: 1, Broker: 2, BrokerEpoch: 3},
-		&ReassignPartition{TopicID: id, Partition: 1, Target: nodes},
+		&ReassignPartition{TopicID: id, Partition: 1, Target: nodes, Throttle: 1 << 20},
 		&ElectLeaders{TopicID: id, Partition: -1, Unclean: true, Leader: 3},
 		&RaiseTopic{ID: id, Assignments: [][]NodeID{nodes}},
 		&AllocateProducerIDs{Count: 9},
@@ -136,7 +136,9 @@ func genCommand(t *rapid.T) Command {
 	case kindLeaveISR:
 		return &LeaveISR{TopicID: id, Partition: small("p"), Broker: node.Draw(t, "id")}
 	case kindReassignPartition:
-		return &ReassignPartition{TopicID: id, Partition: small("p"), Target: nodes.Draw(t, "target")}
+		return &ReassignPartition{
+			TopicID: id, Partition: small("p"), Target: nodes.Draw(t, "target"), Throttle: int64(small("rate")),
+		}
 	case kindElectLeaders:
 		return &ElectLeaders{
 			TopicID: id, Partition: small("p") - 1, Unclean: rapid.Bool().Draw(t, "unclean"), Leader: node.Draw(t, "leader"),

@@ -136,6 +136,9 @@ func state(p *Partition) string {
 		p.Leader, p.LeaderEpoch, p.PartitionEpoch, p.Replicas, p.ISR)
 	if len(p.Target) > 0 {
 		s += fmt.Sprintf(" target=%v", p.Target)
+		if p.Throttle > 0 {
+			s += fmt.Sprintf(" throttle=%d", p.Throttle)
+		}
 	}
 	return s + flag(p.Lost, " lost")
 }
@@ -267,7 +270,9 @@ func (s scanner) rest() Command {
 	case "leave-isr":
 		return &LeaveISR{TopicID: s.topic(), Partition: int32(s.num("p")), Broker: NodeID(s.num("id"))}
 	case "reassign":
-		return &ReassignPartition{TopicID: s.topic(), Partition: int32(s.num("p")), Target: s.nodes("target")}
+		return &ReassignPartition{
+			TopicID: s.topic(), Partition: int32(s.num("p")), Target: s.nodes("target"), Throttle: int64(s.num("throttle")),
+		}
 	case "elect":
 		c := &ElectLeaders{TopicID: s.topic(), Partition: -1, Unclean: s.has("unclean"), Leader: NodeID(s.num("leader"))}
 		if s.has("p") {

@@ -41,6 +41,9 @@ type Topic struct {
 	RFExplicit bool
 	Internal   bool
 	CreatedMs  int64 // Unix milliseconds, the proposer's clock
+	// Born is how many partitions it was created with. Where there are more,
+	// what is placed by their number may have had another place before.
+	Born int32
 }
 
 // Clone is a copy that shares nothing mutable with the image.
@@ -72,7 +75,10 @@ type Partition struct {
 	ISR []NodeID
 	// Target, when not empty, is the assignment that a reassignment leads to.
 	Target []NodeID
-	Leader NodeID // 0: offline
+	// Throttle, bytes per second, bounds what a node sends to those of Target
+	// that are not in sync; 0: nothing does.
+	Throttle int64
+	Leader   NodeID // 0: offline
 	// LeaderEpoch grows when the leader changes or is a new process.
 	LeaderEpoch int32
 	// PartitionEpoch grows with every change.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/chroniklog/chronik/server/client"
+	"github.com/chroniklog/chronik/server/config"
 )
 
 // drainEvery is how often a draining is looked at.
@@ -17,6 +18,7 @@ type ClusterDrainCmd struct {
 	Remote   `embed:""`
 	Node     int32         `arg:"" help:"Id of the node."`
 	Replicas bool          `name:"replicas" help:"Move its replicas to other nodes too, before the node is removed."`
+	Throttle config.Bytes  `name:"throttle" help:"With --replicas: bytes per second that a node sends for that (0: no bound)."`
 	End      bool          `name:"end" help:"End the draining: the node may lead again."`
 	Wait     bool          `name:"wait" help:"Return when nothing is left on the node."`
 	Timeout  time.Duration `name:"timeout" default:"0s" help:"Fail when --wait takes longer (0: never)."`
@@ -31,7 +33,8 @@ Examples:
 
     chronik cluster drain 2 --wait               # before a restart of node 2
     chronik cluster drain 2 --end                # it is back
-    chronik cluster drain 3 --replicas --wait    # before node 3 is removed`
+    chronik cluster drain 3 --replicas --wait    # before node 3 is removed
+    chronik cluster drain 3 --replicas --wait --throttle 20MiB    # per second and node; repeat to change it`
 }
 
 // Run begins or ends the draining and, if asked to, waits for its end.
@@ -42,6 +45,9 @@ func (c ClusterDrainCmd) Run(ctx context.Context, streams Streams) error {
 	if c.End && (c.Replicas || c.Wait) {
 		return usagef("--end goes without --replicas and --wait")
 	}
+	if c.Throttle != 0 && !c.Replicas {
+		return usagef("--throttle bounds how fast replicas are moved: give --replicas, too")
+	}
 	api, err := c.client()
 	if err != nil {
 		return err
@@ -51,7 +57,7 @@ func (c ClusterDrainCmd) Run(ctx context.Context, streams Streams) error {
 	if c.End {
 		n, err = api.EndDrain(ctx, c.Node)
 	} else {
-		n, err = api.Drain(ctx, c.Node, c.Replicas)
+		n, err = api.Drain(ctx, c.Node, c.Replicas, int64(c.Throttle))
 	}
 	if err == nil && c.Wait {
 		n, err = c.await(ctx, api, streams.Err, n)
@@ -104,7 +110,7 @@ func (c ClusterDrainCmd) await(
 func (c ClusterDrainCmd) look(ctx context.Context, api *client.Client) (client.Node, error) {
 	n, err := api.Node(ctx, c.Node)
 	if err == nil && c.Replicas && n.Draining && n.Replicas > 0 && n.Reassigning == 0 {
-		return api.Drain(ctx, c.Node, true)
+		return api.Drain(ctx, c.Node, true, int64(c.Throttle))
 	}
 	return n, err
 }

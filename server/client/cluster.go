@@ -62,12 +62,14 @@ func (c *Client) Node(ctx context.Context, id int32) (Node, error) {
 }
 
 // Drain moves leadership away from a node and, with replicas, its replicas
-// too. It returns when that is under way; see Node.
-func (c *Client) Drain(ctx context.Context, id int32, replicas bool) (Node, error) {
+// too, each node sending at most throttle bytes per second for that, 0: as fast
+// as it goes. It returns when that is under way; see Node.
+func (c *Client) Drain(ctx context.Context, id int32, replicas bool, throttle int64) (Node, error) {
 	var n Node
 	body := struct {
-		Replicas bool `json:"replicas"`
-	}{replicas}
+		Replicas bool  `json:"replicas"`
+		Throttle int64 `json:"throttle_bytes_per_second,omitempty"`
+	}{replicas, throttle}
 	err := c.Call(ctx, http.MethodPost, nodePath(id)+"/drain", body, &n)
 	return n, err
 }

@@ -35,6 +35,15 @@ type tape struct {
 	// saved is a leader's state, of owed; a follower's that it took over.
 	owed  int64
 	saved string
+	// pace and rate bound what its follower is sent.
+	pace *Pace
+	rate int64
+}
+
+func (t *tape) Throttle(int32) (*Pace, int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.pace, t.rate
 }
 
 func newTape(node int32) *tape { return &tape{node: node, watchers: map[int]func(){}} }

@@ -112,6 +112,7 @@ type place struct {
 	late   bool // in session.late
 	tell   bool // the watermark has waited for long enough
 	gone   bool
+	slow   *time.Timer // runs while the place waits for its ration
 	// owed is the offset of the saved state that the follower needs before it
 	// gets batches, stated that of the one that it was sent.
 	owed, stated int64
@@ -310,6 +311,7 @@ func (s *session) remove(id plog.ID) {
 	var cancel func()
 	if pl != nil {
 		pl.gone, cancel = true, pl.cancel
+		pl.rest()
 	}
 	s.mu.Unlock()
 	if cancel != nil {
@@ -322,11 +324,22 @@ func (s *session) forget() {
 	s.mu.Lock()
 	places := s.places
 	s.places = nil
+	for _, pl := range places {
+		pl.gone = true
+		pl.rest()
+	}
 	s.mu.Unlock()
 	for _, pl := range places {
 		if pl.cancel != nil {
 			pl.cancel()
 		}
+	}
+}
+
+// rest ends the wait for a ration; session.mu is held.
+func (pl *place) rest() {
+	if pl.slow != nil {
+		pl.slow.Stop()
 	}
 }
 
@@ -394,7 +407,11 @@ func (s *session) answer(msg []byte, pl *place) ([]byte, error) {
 	case owes:
 		msg = AppendData(msg, s.state(pl, led, &p))
 	case led != nil && accepted:
-		d, ok := s.look(led, &p, wants)
+		r := s.ration(led, wants)
+		d, ok := s.look(led, &p, wants, r.room)
+		if r.used(len(d.Batches)); r.wait > 0 {
+			s.slow(pl, r.wait)
+		}
 		switch moved := d.HighWatermark > sentHW; {
 		case ok || moved && tell:
 		case moved:
@@ -428,12 +445,8 @@ func (s *session) state(pl *place, led Led, p *Position) *Data {
 }
 
 // look reads what a partition has for a position; ok if that is more than a
-// watermark.
-func (s *session) look(led Led, p *Position, wants bool) (d Data, ok bool) {
-	room := 0
-	if wants {
-		room = maxPartitionBytes
-	}
+// watermark. There are no batches without room.
+func (s *session) look(led Led, p *Position, wants bool, room int) (d Data, ok bool) {
 	batches, a, err := led.Staged(p.LeaderEpoch, p.Offset, room)
 	d = Data{ID: p.ID, LeaderEpoch: p.LeaderEpoch, HighWatermark: max(a.HighWatermark, 0), LogStart: a.LogStart}
 	if err != nil {
