@@ -26,6 +26,7 @@ type CLI struct {
 	Topic      TopicCmd      `cmd:"" help:"Create, list, describe, alter and delete topics."`
 	Produce    ProduceCmd    `cmd:"" help:"Append records: each line of stdin, or whole files."`
 	Consume    ConsumeCmd    `cmd:"" help:"Read records to stdout."`
+	Group      GroupCmd      `cmd:"" help:"List, describe, reset and delete consumer groups."`
 	Cluster    ClusterCmd    `cmd:"" help:"Look at the cluster."`
 	Bench      BenchCmd      `cmd:"" help:"Measure a node: open loop, percentiles from intended start times."`
 	Config     ConfigCmd     `cmd:"" help:"Print or check the configuration of a node."`

@@ -21,6 +21,7 @@ type ConsumeCmd struct {
 	Remote       `embed:""`
 	Topic        string `arg:"" help:"Topic to read."`
 	From         string `name:"from" default:"earliest" placeholder:"WHERE" help:"Where to start: earliest, latest, an offset, -N for the last N of each partition, or an RFC 3339 time."`
+	Group        string `name:"group" short:"g" placeholder:"NAME" help:"Read as a member of this consumer group: it shares the partitions out among its members and keeps what each has read."`
 	Follow       bool   `name:"follow" short:"f" help:"Wait for new records until interrupted, instead of stopping at the end."`
 	Limit        int64  `name:"limit" short:"n" placeholder:"N" help:"Stop after this many records."`
 	Partition    int32  `name:"partition" short:"p" default:"-1" placeholder:"N" help:"Only this partition."`
@@ -41,12 +42,21 @@ Examples:
     chronik consume greetings
     chronik consume orders --follow --from latest --output json
     chronik consume orders --from 2026-01-31T12:00:00Z -n 100
-    chronik consume images --partition 0 --from 7 -n 1 --exact > a.png`
+    chronik consume images --partition 0 --from 7 -n 1 --exact > a.png
+
+With --group the records are acknowledged once they are written, and the next time
+the group goes on after them; run it several times to share the work. ^C leaves the
+group.
+
+    chronik consume orders --group billing --follow`
 }
 
 // Run reads until the end that the partitions had when it began, the limit, or
 // with --follow an interrupt.
 func (c ConsumeCmd) Run(ctx context.Context, streams Streams) error {
+	if err := c.checkGroup(); err != nil {
+		return err
+	}
 	start, err := parseStart(c.From)
 	if err != nil {
 		return err
@@ -60,9 +70,11 @@ func (c ConsumeCmd) Run(ctx context.Context, streams Streams) error {
 		return err
 	}
 	defer api.Close()
-	partitions, err := c.partitions(ctx, api)
-	if err != nil {
-		return err
+	var partitions []client.Partition
+	if c.Group == "" {
+		if partitions, err = c.partitions(ctx, api); err != nil {
+			return err
+		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -70,7 +82,12 @@ func (c ConsumeCmd) Run(ctx context.Context, streams Streams) error {
 		out: bufio.NewWriterSize(streams.Out, 256<<10), format: format, limit: c.Limit, full: cancel,
 		progress: newProgress(streams, "records", c.Quiet || isTerminal(streams.Out)),
 	}
-	err = c.read(ctx, &reader{api: api, cmd: c, start: start, sink: sink, streams: streams}, partitions)
+	r := &reader{api: api, cmd: c, start: start, sink: sink, streams: streams}
+	if c.Group != "" {
+		err = r.group(ctx)
+	} else {
+		err = c.read(ctx, r, partitions)
+	}
 	sink.progress.clear()
 	if flushed := sink.out.Flush(); err == nil {
 		err = flushed
