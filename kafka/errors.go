@@ -47,6 +47,8 @@ var sentinels = [...]mapping{
 	{group.ErrInvalidGroup, codeInvalidGroup},
 	{group.ErrMetadataTooLarge, codeMetadataTooLarge},
 	{group.ErrCorrupt, codeCoordinatorNotAvailable},
+	{group.ErrInvalidAck, codeInvalidRequest}, // of HTTP members only
+	{group.ErrForeignAck, codeInvalidRequest},
 
 	{partition.ErrOutcomeUnknown, codeRequestTimedOut},
 	{raft.ErrOutcomeUnknown, codeRequestTimedOut},
