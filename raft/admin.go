@@ -191,7 +191,8 @@ func (n *Node) change(c *Core, a adminRequest) (done bool, err error) {
 		}
 		return false, errDropped // nobody is known to be there yet
 	}
-	return false, c.ProposeConf(cc)
+	voters, learners := n.candidates()
+	return false, c.ProposeConf(replaced(cc, voters, learners))
 }
 
 // twin is a member that runs under the same node id as one that wants to

@@ -160,6 +160,35 @@ func TestPromote(t *testing.T) {
 	}
 }
 
+// A voter that leaves is replaced in the same change, where that keeps their
+// number odd.
+func TestReplaced(t *testing.T) {
+	list := func(ready bool, ids ...uint64) (out []candidate) {
+		for _, id := range ids {
+			out = append(out, candidate{id: id, ready: ready})
+		}
+		return out
+	}
+	for _, c := range []struct {
+		name             string
+		voters, learners []candidate
+		leaves           uint64
+		want             string
+	}{
+		{"a learner takes its place", list(true, 1, 2, 3), list(true, 4), 2, "r2 v4"},
+		{"one that is not ready does not", list(true, 1, 2, 3), list(false, 4), 2, "r2"},
+		{"there is none", list(true, 1, 2, 3), nil, 2, "r2"},
+		{"an odd number is left", list(true, 1, 2), list(true, 4), 2, "r2"},
+		{"a learner leaves", list(true, 1, 2), list(true, 3, 4), 4, "r4"},
+		{"the second learner", list(true, 1, 2, 3), append(list(false, 4), list(true, 5)...), 3, "r3 v5"},
+	} {
+		cc := &pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{single(pb.ConfChangeRemoveNode, c.leaves)}}
+		if got := pb.ConfChangesToString(replaced(cc, c.voters, c.learners).Changes); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 func TestDemote(t *testing.T) {
 	silent := candidate{id: 2, node: 2}
 	v := func(ids ...uint64) (out []candidate) {

@@ -75,25 +75,32 @@ func (n *Node) maintain() {
 	}
 }
 
-// tendMembers notes who is active and promotes learners.
-func (n *Node) tendMembers() {
-	st := n.core.rn.BasicStatus()
-	var voters, learners []candidate
-	active := []uint64{}
+// candidates are the members as the controller knows them now.
+func (n *Node) candidates() (voters, learners []candidate) {
+	commit := n.core.rn.BasicStatus().GetCommit()
 	n.core.rn.WithProgress(func(id uint64, typ etcd.ProgressType, pr tracker.Progress) {
 		at, ok := n.member.heard[id]
-		lately := ok && n.member.ticks-at <= 2*electionTicks
-		c := candidate{id: id, node: n.nodeOf(id), ready: lately && (id == n.id().raftID ||
-			pr.State == tracker.StateReplicate && pr.Match+readyLag >= st.GetCommit())}
+		c := candidate{id: id, node: n.nodeOf(id), lately: ok && n.member.ticks-at <= 2*electionTicks}
+		c.ready = c.lately && (id == n.id().raftID ||
+			pr.State == tracker.StateReplicate && pr.Match+readyLag >= commit)
 		if typ == etcd.ProgressTypeLearner {
 			learners = append(learners, c)
-			return
-		}
-		voters = append(voters, c)
-		if lately {
-			active = append(active, id)
+		} else {
+			voters = append(voters, c)
 		}
 	})
+	return voters, learners
+}
+
+// tendMembers notes who is active and promotes learners.
+func (n *Node) tendMembers() {
+	voters, learners := n.candidates()
+	active := []uint64{}
+	for _, c := range voters {
+		if c.lately {
+			active = append(active, c.id)
+		}
+	}
 	slices.Sort(active)
 	n.member.active = active
 	if len(n.core.State().Conf.GetVotersOutgoing()) > 0 {
@@ -113,9 +120,10 @@ func (n *Node) tendMembers() {
 
 // candidate is a member as promote sees it.
 type candidate struct {
-	id    uint64
-	node  NodeID
-	ready bool // caught up and alive
+	id     uint64
+	node   NodeID
+	lately bool // heard from
+	ready  bool // and caught up
 }
 
 // promote decides which learners become voters. A learner of a node that has a
@@ -221,4 +229,24 @@ func leave(node NodeID, present []meta.Member, conf *pb.ConfState) (*pb.ConfChan
 		return nil, ErrLastVoter
 	}
 	return cc, nil
+}
+
+// replaced has a learner that is ready take the place of a voter that leaves,
+// where an even number would be left: until promote makes up for it, two voters
+// could not lose either.
+func replaced(cc *pb.ConfChangeV2, voters, learners []candidate) *pb.ConfChangeV2 {
+	stays := func(m candidate) bool {
+		return !slices.ContainsFunc(cc.Changes, func(c *pb.ConfChangeSingle) bool { return c.GetNodeId() == m.id })
+	}
+	left := 0
+	for _, v := range voters {
+		if stays(v) {
+			left++
+		}
+	}
+	i := slices.IndexFunc(learners, func(l candidate) bool { return l.ready && stays(l) })
+	if i >= 0 && left < len(voters) && left%2 == 0 {
+		cc.Changes = append(cc.Changes, single(pb.ConfChangeAddNode, learners[i].id))
+	}
+	return cc
 }
