@@ -44,7 +44,7 @@ func TestMembersChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	first, second, third := c.Members[0], c.Members[1], c.Members[2]
-	leave(ctx, t, c, first, second, func() { load.Target(first.URL, third.URL, fourth.URL) })
+	leave(t, c, first, second, func() { load.Target(first.URL, third.URL, fourth.URL) })
 
 	// What is left are three voters, of which one may die.
 	load.Target(first.URL, fourth.URL)
@@ -82,8 +82,10 @@ func TestMembersChange(t *testing.T) {
 
 // leave drains a node, stops it and removes it, as an operator does through
 // another one. before is called when it holds nothing any more.
-func leave(ctx context.Context, t *testing.T, c *Cluster, through, m *Member, before func()) {
+func leave(t *testing.T, c *Cluster, through, m *Member, before func()) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
 	node := fmt.Sprintf("%s/v1/cluster/nodes/%d", through.URL, m.ID)
 	drain := func() error {
 		return c.post(ctx, node+"/drain", "application/json", `{"replicas":true,"throttle_bytes_per_second":10485760}`)
