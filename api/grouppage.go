@@ -101,6 +101,7 @@ func (g *groupPage) open(ctx context.Context) error {
 				return err
 			}
 			sp.next = f.visible(&o)
+			a.Offset = sp.next
 			begin = append(begin, coordinator.Committed{
 				TopicPartition: a.TopicPartition, Commit: group.Commit{Offset: sp.next, LeaderEpoch: -1},
 			})
@@ -253,9 +254,21 @@ func (g *groupPage) ack() string {
 	for _, f := range g.feeds {
 		for i := range f.spans {
 			if sp := &f.spans[i]; sp.gave {
-				a.Next = append(a.Next, group.Next{Topic: f.topic.ID, Partition: sp.partition, Offset: sp.next})
+				a.Next = append(a.Next, group.Next{
+					Topic: f.topic.ID, Partition: sp.partition, From: g.from(f, sp.partition), Offset: sp.next,
+				})
 			}
 		}
 	}
 	return a.Token(g.s.groups.Secret())
+}
+
+// from is what was committed of a partition when its records were read.
+func (g *groupPage) from(f *feed, p int32) int64 {
+	for i := range g.seat.Assigned {
+		if a := &g.seat.Assigned[i]; a.Partition == p && a.Topic == f.topic.Name {
+			return a.Offset
+		}
+	}
+	return -1
 }

@@ -42,16 +42,19 @@ func (s *Server) knownTopics(ctx context.Context, names []string) error {
 	return nil
 }
 
+// maxSeatWait bounds one wait for a seat: a node that shuts down answers soon.
+const maxSeatWait = 2 * time.Second
+
 // poll seats the member, then reads what it was assigned. While there is
 // nothing to read it waits, and takes another seat when the group rebalances.
 func (s *Server) poll(w http.ResponseWriter, r *http.Request, p *pollParams) error {
 	ctx := r.Context()
 	deadline := s.now().Add(p.wait)
-	commits := s.commits(p.ack)
-	fresh := p.fresh
+	acks, fresh := s.acked(p.ack), p.fresh
 	for {
 		seat, err := s.groups.Attend(ctx, coordinator.Attendance{
-			Group: p.group, Commit: commits, Generation: p.generation(), Wait: max(deadline.Sub(s.now()), 0),
+			Group: p.group, Acks: acks, Generation: p.generation(),
+			Wait: min(max(deadline.Sub(s.now()), 0), maxSeatWait),
 			Attend: group.Attend{
 				MemberID: p.member, New: fresh, Instance: p.instance, ClientID: p.clientID, Host: p.host,
 				Session: p.session, Topics: p.topics,
@@ -60,7 +63,10 @@ func (s *Server) poll(w http.ResponseWriter, r *http.Request, p *pollParams) err
 		if err != nil {
 			return p.fenced(err)
 		}
-		commits, fresh = nil, false
+		acks, fresh = nil, false
+		if seat.Generation == 0 && deadline.After(s.now()) && !s.drains() {
+			continue
+		}
 		served, err := s.serveSeat(w, r, p, &seat, deadline)
 		if served || err != nil {
 			return err
@@ -87,9 +93,19 @@ func (p *pollParams) fenced(err error) error {
 	return err
 }
 
-// commits are the offsets that an ack acknowledges. A topic that was deleted
-// has none any more.
-func (s *Server) commits(ack *group.Ack) (list []coordinator.Committed) {
+// drains tells whether the node begins to shut down.
+func (s *Server) drains() bool {
+	select {
+	case <-s.broker.Draining():
+		return true
+	default:
+		return false
+	}
+}
+
+// acked is what an ack acknowledges. A topic that was deleted has nothing any
+// more that could be.
+func (s *Server) acked(ack *group.Ack) (list []coordinator.Acked) {
 	if ack == nil {
 		return nil
 	}
@@ -98,9 +114,8 @@ func (s *Server) commits(ack *group.Ack) (list []coordinator.Committed) {
 		if err != nil {
 			continue
 		}
-		list = append(list, coordinator.Committed{
-			TopicPartition: group.TopicPartition{Topic: t.Name, Partition: n.Partition},
-			Commit:         group.Commit{Offset: n.Offset, LeaderEpoch: -1},
+		list = append(list, coordinator.Acked{
+			TopicPartition: group.TopicPartition{Topic: t.Name, Partition: n.Partition}, From: n.From, Offset: n.Offset,
 		})
 	}
 	return list
@@ -117,7 +132,9 @@ func (s *Server) serveSeat(
 		g.finish()
 		return true, nil
 	}
-	if err := g.open(r.Context()); err != nil {
+	if err := g.open(r.Context()); seatLost(err) {
+		return false, nil
+	} else if err != nil {
 		return false, err
 	}
 	if err := g.gather(r.Context()); err != nil && !g.started {
@@ -150,6 +167,12 @@ func (g *groupPage) wait(ctx context.Context, deadline time.Time, moved *seatWat
 // errSeatMoved ends a wait for records: the group rebalances.
 var errSeatMoved = errors.New("the seat has moved")
 
+// seatLost tells that the group has moved on since the seat was taken.
+func seatLost(err error) bool {
+	return errors.Is(err, group.ErrRebalance) || errors.Is(err, group.ErrIllegalGeneration) ||
+		errors.Is(err, group.ErrUnknownMember)
+}
+
 // seatWatch waits beside a poll for the group's next generation, and keeps the
 // member alive.
 type seatWatch struct {
@@ -171,8 +194,7 @@ func (s *Server) watchSeat(ctx context.Context, p *pollParams, seat *coordinator
 			if err == nil || ctx.Err() != nil {
 				continue
 			}
-			if !errors.Is(err, group.ErrRebalance) && !errors.Is(err, group.ErrIllegalGeneration) &&
-				!errors.Is(err, group.ErrUnknownMember) {
+			if !seatLost(err) {
 				sw.err = err
 			}
 			close(sw.seat)

@@ -14,12 +14,18 @@ import (
 type Attendance struct {
 	Group  string
 	Attend group.Attend
-	// Commit are the offsets that the member acknowledges, in the generation
-	// Generation. They are kept before it is seated.
-	Commit     []Committed
+	// Acks are what the member acknowledges, in the generation Generation. It
+	// is committed before the member is seated.
+	Acks       []Acked
 	Generation int32
 	// Wait is how long the member waits for its seat.
 	Wait time.Duration
+}
+
+// Acked is what a member acknowledges of a partition.
+type Acked struct {
+	group.TopicPartition
+	From, Offset int64 // as in group.Next
 }
 
 // Seat is where a hosted member sits. Without an assignment it has none yet:
@@ -41,15 +47,14 @@ type Assigned struct {
 // Attend commits what a hosted member acknowledges, joins the group in its
 // place where that is needed, and waits for its seat.
 func (c *Coordinator) Attend(ctx context.Context, a Attendance) (Seat, error) {
-	if len(a.Commit) > 0 {
-		who := Committer{Group: a.Group, MemberID: a.Attend.MemberID, Generation: a.Generation}
-		if err := c.Commit(ctx, who, byPartition(a.Commit)); err != nil {
-			return Seat{}, err
-		}
-	}
 	s, err := c.shardOf(ctx, a.Group)
 	if err != nil {
 		return Seat{}, err
+	}
+	if len(a.Acks) > 0 {
+		if err := s.acknowledge(ctx, &a); err != nil {
+			return Seat{}, err
+		}
 	}
 	wait := time.NewTimer(a.Wait)
 	defer wait.Stop()
@@ -69,6 +74,70 @@ func (c *Coordinator) Attend(ctx context.Context, a Attendance) (Seat, error) {
 		}
 		a.Attend.New = false // it has been taken in
 	}
+}
+
+// acknowledge commits what a member acknowledges. The acks of a member are
+// taken one after another: what an ack is held against is committed then.
+func (s *shard) acknowledge(ctx context.Context, a *Attendance) error {
+	member := a.Attend.MemberID
+	if err := s.lockAcks(ctx, a.Group, member); err != nil {
+		return err
+	}
+	offsets := make(map[group.TopicPartition]group.Commit)
+	s.mu.Lock()
+	e := s.groups[a.Group]
+	for i := range a.Acks {
+		x := &a.Acks[i]
+		at := int64(-1)
+		if e != nil {
+			at = e.committed(x.TopicPartition)
+		}
+		if n := (group.Next{From: x.From, Offset: x.Offset}); n.Follows(at) {
+			offsets[x.TopicPartition] = group.Commit{Offset: x.Offset, LeaderEpoch: -1}
+		}
+	}
+	s.mu.Unlock()
+	err := s.c.Commit(ctx, Committer{Group: a.Group, MemberID: member, Generation: a.Generation}, offsets)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := acker{a.Group, member}
+	close(s.acking[key])
+	delete(s.acking, key)
+	return err
+}
+
+// acker is a member whose ack is being committed.
+type acker struct{ group, member string }
+
+// lockAcks waits until no ack of the member is being committed, and notes that
+// one is.
+func (s *shard) lockAcks(ctx context.Context, id, member string) error {
+	key := acker{id, member}
+	for {
+		s.mu.Lock()
+		busy := s.acking[key]
+		if busy == nil {
+			s.acking[key] = make(chan struct{})
+			s.mu.Unlock()
+			return nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-busy:
+		case <-s.gone:
+			return ErrNotCoordinator
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
+		}
+	}
+}
+
+// committed is the committed offset of a partition, -1 if there is none.
+func (e *entry) committed(tp group.TopicPartition) int64 {
+	if k, ok := e.offsets[tp]; ok {
+		return k.Offset
+	}
+	return -1
 }
 
 // attend tells the group that the member is there. With ErrRebalance comes what
@@ -91,11 +160,7 @@ func (s *shard) attend(id string, a *group.Attend) (Seat, <-chan struct{}, error
 	}
 	seat := Seat{Generation: r.Generation, Leader: e.g.Leader() == r.MemberID}
 	for _, tp := range list {
-		at := int64(-1)
-		if k, ok := e.offsets[tp]; ok {
-			at = k.Offset
-		}
-		seat.Assigned = append(seat.Assigned, Assigned{TopicPartition: tp, Offset: at})
+		seat.Assigned = append(seat.Assigned, Assigned{TopicPartition: tp, Offset: e.committed(tp)})
 	}
 	return seat, nil, nil
 }

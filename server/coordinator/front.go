@@ -151,19 +151,32 @@ func (f *Front) ask(ctx context.Context, q request) (r response, again bool, err
 	if _, err := f.Coordinator.o.Topics.Topic(Topic); err != nil && !q.makes() {
 		return r, false, fmt.Errorf("%w: %q", group.ErrUnknownGroup, q.Group)
 	}
-	limit, cancel := context.WithTimeout(ctx, server.FailoverTime)
-	defer cancel()
+	var failed time.Time // when the attempts began to fail
+	patience := q.patience(f.Coordinator.o.Now())
 	for {
+		patience.shorten(&q, f.Coordinator.o.Now())
 		var node server.NodeID
 		if node, err = f.Coordinator.Find(ctx, q.Group); err == nil {
 			r, err = f.at(ctx, node, &q)
 		}
-		if !passing(err) || ctx.Err() != nil || !f.Cluster.AwaitLeader(limit) {
+		if failed.IsZero() {
+			failed = f.Coordinator.o.Now()
+		}
+		if !passing(err) || ctx.Err() != nil || !f.awaitLeader(ctx, failed) {
 			r.Node = node
 			return r, again, unreached(err, again && q.changes())
 		}
 		again = again || !errors.Is(err, ErrNotCoordinator)
 	}
+}
+
+// awaitLeader waits a moment for another coordinator, up to FailoverTime after
+// failed.
+func (f *Front) awaitLeader(ctx context.Context, failed time.Time) bool {
+	left := server.FailoverTime - f.Coordinator.o.Now().Sub(failed)
+	ctx, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	return left > 0 && f.Cluster.AwaitLeader(ctx)
 }
 
 // unreached names the error of a coordinator that could not be reached in time.

@@ -25,6 +25,7 @@ type shard struct {
 
 	mu      sync.Mutex
 	groups  map[string]*entry
+	acking  map[acker]chan struct{} // closed when the ack is committed
 	tokens  group.Token
 	builder *record.Builder
 }
@@ -48,7 +49,7 @@ type entry struct {
 func newShard(c *Coordinator, p, epoch int32) *shard {
 	return &shard{
 		c: c, p: p, epoch: epoch, loaded: make(chan struct{}), gone: make(chan struct{}),
-		groups: map[string]*entry{}, builder: record.NewBuilder(record.CodecNone),
+		groups: map[string]*entry{}, acking: map[acker]chan struct{}{}, builder: record.NewBuilder(record.CodecNone),
 	}
 }
 

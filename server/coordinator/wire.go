@@ -58,7 +58,27 @@ func (q *request) makes() bool { return q.Op == opAttend || q.Op == opReset || q
 
 // changes tells whether it changes something that is kept.
 func (q *request) changes() bool {
-	return q.Op != opWatch && q.Op != opDescribe && q.Op != opList && (q.Attend == nil || len(q.Attend.Commit) > 0)
+	return q.Op != opWatch && q.Op != opDescribe && q.Op != opList && (q.Attend == nil || len(q.Attend.Acks) > 0)
+}
+
+// patience is until when a request may wait where it is put.
+type patience struct{ until time.Time }
+
+func (q *request) patience(now time.Time) patience {
+	if q.Attend != nil {
+		return patience{now.Add(q.Attend.Wait)}
+	}
+	return patience{now.Add(q.Wait)}
+}
+
+// shorten leaves a request the time that is left.
+func (p patience) shorten(q *request, now time.Time) {
+	left := max(p.until.Sub(now), 0)
+	if q.Attend != nil {
+		q.Attend.Wait = left
+	} else {
+		q.Wait = left
+	}
 }
 
 func (q *request) encode() []byte { return encode(q) }

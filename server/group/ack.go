@@ -28,7 +28,7 @@ const (
 const (
 	ackVersion = 1
 	ackSum     = 16 // bytes of the signature
-	ackEntry   = 16 + 1 + 1
+	ackEntry   = 16 + 1 + 1 + 1
 )
 
 // Next is the offset after what a member was given of a partition. The topic
@@ -36,8 +36,16 @@ const (
 type Next struct {
 	Topic     [16]byte
 	Partition int32
-	Offset    int64
+	// From is what the group had committed when the records were given, -1 for
+	// nothing; Offset comes after the last of them.
+	From, Offset int64
 }
+
+// Follows tells whether the ack is to be committed where at is committed now,
+// -1 for nothing: it goes on from there, or further. One that does not is a
+// repeat that was overtaken, and must not move the group back. (A topic that
+// was made anew is read from its start: there From is ahead of Offset.)
+func (n *Next) Follows(at int64) bool { return at == n.From || n.Offset > at }
 
 // Ack is what a hosted member acknowledges by sending a token back: that in
 // this generation it is done with everything below the offsets.
@@ -59,6 +67,7 @@ func (a *Ack) Token(secret []byte) string {
 		n := &a.Next[i]
 		b = append(b, n.Topic[:]...)
 		b = binary.AppendUvarint(b, uint64(uint32(n.Partition)))
+		b = binary.AppendUvarint(b, uint64(n.From+1))
 		b = binary.AppendUvarint(b, uint64(n.Offset))
 	}
 	return base64.RawURLEncoding.EncodeToString(append(b, sign(secret, b)...))
@@ -117,7 +126,8 @@ func decodeAck(b []byte) (a Ack, ok bool) {
 	for range n {
 		var x Next
 		copy(x.Topic[:], r.take(len(x.Topic)))
-		x.Partition, x.Offset = int32(r.number(1<<31-1)), int64(r.number(1<<63-1))
+		x.Partition, x.From = int32(r.number(1<<31-1)), int64(r.number(1<<63-1))-1
+		x.Offset = int64(r.number(1<<63 - 1))
 		a.Next = append(a.Next, x)
 	}
 	return a, !r.bad && len(r.b) == 0

@@ -14,7 +14,7 @@ import (
 func testAck() group.Ack {
 	return group.Ack{
 		Group: "billing", MemberID: hostedID("1"), Generation: 7,
-		Next: []group.Next{{Topic: [16]byte{1, 2}, Partition: 3, Offset: 1 << 50}, {Topic: [16]byte{9}, Offset: 1}},
+		Next: []group.Next{{Topic: [16]byte{1, 2}, Partition: 3, From: 7, Offset: 1 << 50}, {Topic: [16]byte{9}, From: -1, Offset: 1}},
 	}
 }
 
@@ -56,11 +56,29 @@ func TestAck(t *testing.T) {
 	}
 }
 
+func TestAckFollows(t *testing.T) {
+	for _, tt := range []struct {
+		from, offset, committed int64
+		want                    bool
+	}{
+		{-1, 3, -1, true}, {0, 3, 0, true}, {3, 5, 3, true},
+		{0, 3, 3, false},                                            // the same again
+		{0, 3, 5, false},                                            // overtaken
+		{0, 5, 3, true},                                             // a larger page of the same records
+		{500, 3, 500, true}, {500, 3, 3, false}, {500, 3, 5, false}, // made anew
+	} {
+		n := group.Next{From: tt.from, Offset: tt.offset}
+		if got := n.Follows(tt.committed); got != tt.want {
+			t.Errorf("from %d to %d, committed %d: %v", tt.from, tt.offset, tt.committed, got)
+		}
+	}
+}
+
 // The largest ack that a poll can give fits into what a poll takes.
 func TestLargestAckFits(t *testing.T) {
 	a := group.Ack{Group: strings.Repeat("g", 249), MemberID: hostedID("1"), Generation: 1<<31 - 1}
 	for i := range int32(group.MaxAckPartitions) {
-		a.Next = append(a.Next, group.Next{Topic: [16]byte{byte(i)}, Partition: 1<<31 - 1 - i, Offset: 1<<53 - 1})
+		a.Next = append(a.Next, group.Next{Topic: [16]byte{byte(i)}, Partition: 1<<31 - 1 - i, From: 1<<53 - 2, Offset: 1<<53 - 1})
 	}
 	token := a.Token([]byte("s"))
 	if len(token) > group.MaxAck {

@@ -261,6 +261,36 @@ func TestGroupRepeats(t *testing.T) {
 	}
 }
 
+// A poll that was overtaken by later ones, as a proxy's retry can be, does not
+// move the group back.
+func TestGroupOvertakenAck(t *testing.T) {
+	n := Start(t)
+	fill(t, n, 1, 6)
+	w := newWorker(t, "limit", 2)
+	w.seated(n, 1)
+	old := w.ack
+	w.done(n, 0)
+	if p := w.done(n, 0); len(p.Records) != 2 || p.Records[0].Offset != 4 {
+		t.Fatalf("%+v", p)
+	}
+	if p := w.next(n, 0, old); len(p.Records) != 2 || p.Records[0].Offset != 4 {
+		t.Errorf("after an overtaken ack: %+v", p)
+	}
+	// Many at once, in any order: what is acknowledged stays.
+	var wg sync.WaitGroup
+	acks := []string{old, w.ack, old, w.ack}
+	for i := range acks {
+		wg.Go(func() {
+			twin := &worker{t: t, body: w.body, member: w.member}
+			twin.next(n, 0, acks[i])
+		})
+	}
+	wg.Wait()
+	if g := seeGroup(t, n); g.Lag != 0 {
+		t.Errorf("the lag is %d", g.Lag)
+	}
+}
+
 // A long poll is answered by the record that comes, not at its end, and by a
 // rebalance that brings its partitions.
 func TestGroupLongPoll(t *testing.T) {
