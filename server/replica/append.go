@@ -52,7 +52,7 @@ func (r *Replica) tryRecord(a *partition.RecordAppend, known *partition.KnownKey
 		return nil, err
 	}
 	p := r.stageRecord(now, a, size)
-	first := r.touch()
+	first := r.due(now, a.Acks) && r.touch()
 	r.mu.Unlock()
 	if first {
 		r.log.MarkDirty()

@@ -13,6 +13,7 @@ var _ plog.Owner = (*Replica)(nil)
 // to the log.
 func (r *Replica) Seal() {
 	r.mu.Lock()
+	r.dirty = true // nothing is held from here on
 	r.seal()
 	// A follower's fetcher was told when it appended.
 	grown := r.grown && r.st.Role() == partition.RoleLeader
@@ -55,6 +56,9 @@ func (r *Replica) advanced(moved bool) wake {
 	}
 	r.st.SetLogStart(r.log.StartOffset())
 	r.hintWatermark()
+	if r.held() {
+		r.tell()
+	}
 	return r.gates.commit(r.st.HighWatermark())
 }
 

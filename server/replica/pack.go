@@ -75,6 +75,9 @@ func (r *Replica) seal() {
 	if p.b == nil {
 		return
 	}
+	if r.held() {
+		r.tell()
+	}
 	batch := p.b.Build(make([]byte, 0, p.b.Len()))
 	r.opts.Builders.put(p.codec, p.b)
 	p.b = nil
@@ -115,6 +118,33 @@ func (r *Replica) touch() bool {
 	first := !r.dirty
 	r.dirty = true
 	return first
+}
+
+// patience is how many milliseconds the open batch is held at most, as long as
+// records come: so much, and replicas that are far apart, it may add to a
+// record's time.
+const patience = 5
+
+// due tells whether the open batch is given to a commit cycle now. A record that
+// needs followers is in flight for several times as long as a sync takes here:
+// cycles as fast as this disk alone allows would split the load into small
+// batches, each of which costs every replica a sync and messages. So while
+// something is in flight the open batch is held until the watermark moves, as
+// a commit cycle waits for the last one's sync. The first record never waits.
+func (r *Replica) due(now int64, acks partition.Acks) bool {
+	if acks != partition.AcksAll || r.pack.b == nil || len(r.st.ISR()) < 2 {
+		return true
+	}
+	return r.pack.base <= r.st.HighWatermark() || now-r.pack.time >= patience
+}
+
+// held tells whether the open batch waits for the watermark.
+func (r *Replica) held() bool { return r.pack.b != nil && !r.dirty }
+
+// tell has the next commit cycle take what is held. The log doesn't call back.
+func (r *Replica) tell() {
+	r.dirty = true
+	r.log.MarkDirty()
 }
 
 // castagnoli is never written after its initialization.
