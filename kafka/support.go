@@ -48,8 +48,8 @@ This page is generated from the code (kafka/support.go).
   ` + "`partitioner=murmur2_random`" + `.
 - Consumer groups are classic ones, static members included; their offsets are in ` + "`__consumer_offsets`" + `, a
   replicated, compacted topic. The new protocol (KIP-848), which clients have to be switched to, is not there yet.
-- HTTP members (` + "`POST /v1/groups/{group}/poll`" + `) share groups with Kafka consumers. Kafka's tools show them under ids
-  that begin with ` + "`http.`" + `, with what they are subscribed to and were assigned.
+- HTTP members (` + "`POST /v1/groups/{group}/poll`" + `) share groups with Kafka consumers. Kafka's tools
+  show them under ids that begin with ` + "`http.`" + `, with what they are subscribed to and were assigned.
 - A request for a partition that another node leads is answered NOT_LEADER_OR_FOLLOWER, with the leader where the
   version has a place for it (KIP-951). Nothing is forwarded.
 - Topics are created on first use unless the node runs with ` + "`--auto-create-topics=false`" + `.

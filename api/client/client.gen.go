@@ -1237,7 +1237,7 @@ type GroupPoll struct {
 	// MaxBytes About how much the records may take; one always fits.
 	MaxBytes *int64 `json:"max_bytes,omitempty"`
 
-	// Member The id that the first poll's answer gave. Without it the poll is that of a new member.
+	// Member The id that the first poll's answer gave, or one of the same form that the client has made, so that the first poll can be repeated too. Without it the poll is that of a new member.
 	Member *string `json:"member,omitempty"`
 
 	// SessionMs How long the member may take from one poll's answer to the next poll.
@@ -1340,6 +1340,9 @@ type NdjsonStream = string
 // Node defines model for Node.
 type Node struct {
 	Alive bool `json:"alive"`
+
+	// BytesLeft About how many bytes are still to be copied before those leave. Only where one node is described, and absent when a leader did not answer in time.
+	BytesLeft *int64 `json:"bytes_left,omitempty"`
 
 	// Draining It gets no leadership.
 	Draining *bool  `json:"draining,omitempty"`

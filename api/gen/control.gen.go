@@ -594,6 +594,9 @@ type Limits struct {
 type Node struct {
 	Alive bool `json:"alive"`
 
+	// BytesLeft About how many bytes are still to be copied before those leave. Only where one node is described, and absent when a leader did not answer in time.
+	BytesLeft *int64 `json:"bytes_left,omitempty"`
+
 	// Draining It gets no leadership.
 	Draining *bool  `json:"draining,omitempty"`
 	Http     string `json:"http"`

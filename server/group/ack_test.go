@@ -14,7 +14,9 @@ import (
 func testAck() group.Ack {
 	return group.Ack{
 		Group: "billing", MemberID: hostedID("1"), Generation: 7,
-		Next: []group.Next{{Topic: [16]byte{1, 2}, Partition: 3, From: 7, Offset: 1 << 50}, {Topic: [16]byte{9}, From: -1, Offset: 1}},
+		Next: []group.Next{
+			{Topic: [16]byte{1, 2}, Partition: 3, From: 7, Offset: 1 << 50}, {Topic: [16]byte{9}, From: -1, Offset: 1},
+		},
 	}
 }
 
@@ -78,7 +80,9 @@ func TestAckFollows(t *testing.T) {
 func TestLargestAckFits(t *testing.T) {
 	a := group.Ack{Group: strings.Repeat("g", 249), MemberID: hostedID("1"), Generation: 1<<31 - 1}
 	for i := range int32(group.MaxAckPartitions) {
-		a.Next = append(a.Next, group.Next{Topic: [16]byte{byte(i)}, Partition: 1<<31 - 1 - i, From: 1<<53 - 2, Offset: 1<<53 - 1})
+		a.Next = append(a.Next, group.Next{
+			Topic: [16]byte{byte(i)}, Partition: 1<<31 - 1 - i, From: 1<<53 - 2, Offset: 1<<53 - 1,
+		})
 	}
 	token := a.Token([]byte("s"))
 	if len(token) > group.MaxAck {
