@@ -70,6 +70,7 @@ type session struct {
 	epoch uint64
 	last  int64 // last healthy heartbeat
 	heard int64 // last sign of life, also of the doubt that it led to
+	beat  bool  // there was a healthy heartbeat, not just the benefit of the doubt
 }
 
 // NewCore makes the mind of a node that doesn't lead.
@@ -108,7 +109,7 @@ func (c *Core) Heard(now int64, h Heartbeat) bool {
 	}
 	s.heard = now
 	if h.Healthy {
-		s.last = now
+		s.last, s.beat = now, true
 	}
 	c.seen[h.Broker] = s
 	if c.refused[h.Broker] <= h.Epoch {
@@ -208,7 +209,7 @@ func (c *Core) liveness(now int64, b *meta.Broker, mayFence bool) meta.Command {
 	switch {
 	case dead && !b.Fenced && mayFence:
 		return &meta.FenceBroker{ID: b.ID, Epoch: b.Epoch}
-	case !dead && b.Fenced && !b.Registering() && s.epoch == b.Epoch:
+	case !dead && s.beat && b.Fenced && !b.Registering() && s.epoch == b.Epoch:
 		return &meta.UnfenceBroker{ID: b.ID, Epoch: b.Epoch}
 	}
 	return nil

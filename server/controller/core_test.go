@@ -160,6 +160,19 @@ func TestRefusedConnectionFencesAtOnce(t *testing.T) {
 	w.want(w.settle())
 }
 
+// What another controller took for dead is not alive because this one is new.
+func TestNewControllerUnfencesNobody(t *testing.T) {
+	w := newWorld(t, 3)
+	w.apply(&meta.FenceBroker{ID: 2})
+	w.core.Lead(w.now, w.img)
+	w.want(w.settle())
+	b, _ := w.img.Broker(2)
+	w.core.Heard(w.now, Heartbeat{Broker: 2, Epoch: b.Epoch}) // its disk is not well
+	w.want(w.settle())
+	w.heard(2)
+	w.want(w.settle(), "unfence 2")
+}
+
 // A silent broker's address is looked at well before its session ends, and not
 // all the time.
 func TestSilenceIsDoubted(t *testing.T) {
