@@ -11,6 +11,7 @@ import (
 type clusterAdmin interface {
 	Cluster() server.ClusterInfo
 	Node(id server.NodeID) (server.NodeInfo, error)
+	Moving(ctx context.Context, leaving server.NodeID) (bytes int64, err error)
 	DrainNode(ctx context.Context, id server.NodeID, replicas bool, throttle int64) (server.NodeInfo, error)
 	EndDrain(ctx context.Context, id server.NodeID) (server.NodeInfo, error)
 	RemoveNode(ctx context.Context, id server.NodeID) error
@@ -23,13 +24,19 @@ type clusterAdmin interface {
 
 // DescribeNode implements GET /v1/cluster/nodes/{node}.
 func (s *Server) DescribeNode(
-	_ context.Context, req gen.DescribeNodeRequestObject,
+	ctx context.Context, req gen.DescribeNodeRequestObject,
 ) (gen.DescribeNodeResponseObject, error) {
 	n, err := s.broker.Node(req.Node)
 	if err != nil {
 		return nil, err
 	}
-	return gen.DescribeNode200JSONResponse(nodeJSON(n)), nil
+	answer := nodeJSON(n)
+	if n.Leaving > 0 {
+		if left, err := s.broker.Moving(ctx, req.Node); err == nil { // else it is not known
+			answer.BytesLeft = &left
+		}
+	}
+	return gen.DescribeNode200JSONResponse(answer), nil
 }
 
 // DrainNode implements POST /v1/cluster/nodes/{node}/drain.

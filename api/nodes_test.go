@@ -35,6 +35,8 @@ func (b *fakeBroker) DrainNode(
 	return n, err
 }
 
+func (b *fakeBroker) Moving(context.Context, server.NodeID) (int64, error) { return 0, b.err }
+
 func (b *fakeBroker) EndDrain(_ context.Context, id server.NodeID) (server.NodeInfo, error) {
 	return b.Node(id)
 }

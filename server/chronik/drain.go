@@ -72,8 +72,8 @@ func (c ClusterDrainCmd) Run(ctx context.Context, streams Streams) error {
 	return err
 }
 
-// await looks at the node until it is drained. Someone at a terminal sees how
-// far it has come.
+// await looks at the node until it is drained, and shows how far it has come:
+// at a terminal in one line that changes, elsewhere in a line now and then.
 func (c ClusterDrainCmd) await(
 	ctx context.Context, api *client.Client, out io.Writer, n client.Node,
 ) (client.Node, error) {
@@ -82,27 +82,70 @@ func (c ClusterDrainCmd) await(
 		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
 		defer cancel()
 	}
-	watched := isTerminal(out)
+	shown := &drainProgress{out: out, terminal: isTerminal(out), shown: time.Now()}
+	defer shown.clear()
 	tick := time.NewTicker(drainEvery)
 	defer tick.Stop()
 	for !c.done(n) {
-		if watched {
-			fmt.Fprintf(out, "\r\x1b[K%s", c.report(n))
-		}
+		left := shown.left(time.Now(), n.BytesLeft)
+		shown.show(c.report(n) + left)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return n, fmt.Errorf("%s: %w", c.report(n), context.Cause(ctx))
+			return n, fmt.Errorf("%s%s: %w", c.report(n), left, context.Cause(ctx))
 		}
 		var err error
 		if n, err = c.look(ctx, api); err != nil {
 			return n, fmt.Errorf("look at node %d: %w", c.Node, err)
 		}
 	}
-	if watched {
-		fmt.Fprint(out, "\r\x1b[K")
-	}
 	return n, nil
+}
+
+// drainProgress shows how a draining goes on.
+type drainProgress struct {
+	out      io.Writer
+	terminal bool
+	shown    time.Time
+	// began is when first bytes were left; the rate since tells when none is.
+	began time.Time
+	first int64
+}
+
+// drainLines is how often a line is written where it can't be changed.
+const drainLines = 5 * time.Second
+
+func (p *drainProgress) show(line string) {
+	switch {
+	case p.terminal:
+		fmt.Fprintf(p.out, "\r\x1b[K%s", line)
+	case time.Since(p.shown) >= drainLines:
+		p.shown = time.Now()
+		fmt.Fprintln(p.out, line)
+	}
+}
+
+func (p *drainProgress) clear() {
+	if p.terminal {
+		fmt.Fprint(p.out, "\r\x1b[K")
+	}
+}
+
+// left tells how many bytes are to be copied and how long that will take, as
+// far as it is known.
+func (p *drainProgress) left(now time.Time, bytes *int64) string {
+	if bytes == nil || *bytes <= 0 {
+		return ""
+	}
+	if *bytes > p.first { // the first look, or there is more than before
+		p.began, p.first = now, *bytes
+	}
+	text := fmt.Sprintf(", %.1f MB to copy", float64(*bytes)/1e6)
+	if done := p.first - *bytes; done > 0 {
+		rest := time.Duration(float64(now.Sub(p.began)) * float64(*bytes) / float64(done))
+		text += fmt.Sprintf(", about %v left", rest.Round(time.Second))
+	}
+	return text
 }
 
 // look asks for the node. What it was given since the draining began, by a

@@ -45,6 +45,9 @@ type Node struct {
 	Leaders     int `json:"leaders"`
 	Replicas    int `json:"replicas"`
 	Reassigning int `json:"reassigning"`
+	// BytesLeft is about what is still to be copied before those leave; nil if
+	// that is not known.
+	BytesLeft *int64 `json:"bytes_left"`
 }
 
 // Cluster asks the node what it knows of the cluster.

@@ -126,6 +126,8 @@ func (h *Handler) answer(ctx context.Context, m peer.Method, id plog.ID, d *deco
 			return err
 		}
 		return h.Local.Confirm(ctx, id, int32(epoch))
+	case methodMoving:
+		return h.moving(ctx, d, e)
 	case methodTime:
 		ts := d.i64()
 		if err := d.end(); err != nil {
@@ -177,6 +179,5 @@ func (h *Handler) change(ctx context.Context, m peer.Method, id plog.ID, d *deco
 		e.bool(live)
 		return err
 	}
-	d.fail("unknown method")
-	return d.err
+	return h.lead(ctx, m, id, d, e)
 }

@@ -59,6 +59,17 @@ func TestReassignThrottled(t *testing.T) {
 	if moved(from) {
 		t.Fatal("it moved though it is throttled")
 	}
+	// Node "to" is what the replica leaves; every node can tell how far it is.
+	for i, n := range c.Nodes {
+		var info struct {
+			Reassigning int   `json:"reassigning"`
+			BytesLeft   int64 `json:"bytes_left"`
+		}
+		call(t, n, fmt.Sprintf("GET /v1/cluster/nodes/%d", to), "").want(t, http.StatusOK).decode(t, &info)
+		if most := int64(values * size * 11 / 10); info.Reassigning != 1 || info.BytesLeft < size || info.BytesLeft > most {
+			t.Errorf("node %d: %+v", i+1, info)
+		}
+	}
 	move(from, 0)
 	eventually(t, "it moves once the throttle is lifted", func() bool { return moved(from) })
 }

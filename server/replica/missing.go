@@ -1,0 +1,15 @@
+package replica
+
+import "github.com/chroniklog/chronik/server/partition"
+
+// Missing is how many offsets a replica lacks of this leader's log, and how
+// many that has; none if this node does not lead.
+func (r *Replica) Missing(node int32) (missing, total int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o := r.offsets()
+	if r.st.Role() != partition.RoleLeader {
+		return 0, 0
+	}
+	return r.st.Missing(node, o.LogStart)
+}
