@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -206,6 +207,27 @@ func TestPipelining(t *testing.T) {
 			if got := produced(p); got.ErrorCode != 0 || got.BaseOffset != int64(i/2) {
 				t.Fatalf("answer %d: %+v", i, got)
 			}
+		}
+	}
+}
+
+// A compacted topic tells which records have no key (KIP-467).
+func TestRecordsWithoutKey(t *testing.T) {
+	b := start(t, kafka.Limits{})
+	b.topic(t, "compacted", 1, map[string]string{"cleanup.policy": "compact"})
+	for _, codec := range []record.Codec{record.CodecNone, record.CodecZstd} {
+		build := record.NewBuilder(codec)
+		for i := range 6 {
+			key := []byte("k")
+			if i == 1 || i == 4 {
+				key = nil
+			}
+			build.Append(time.Now().UnixMilli(), key, []byte("v"), nil)
+		}
+		p := produced(b.raw(t).ask(produceTo(9, "compacted", 0, build.Build(nil))))
+		wantCode(t, p.ErrorCode, kerr.InvalidRecord)
+		if len(p.ErrorRecords) != 2 || p.ErrorRecords[0].RelativeOffset != 1 || p.ErrorRecords[1].RelativeOffset != 4 {
+			t.Errorf("%v: %+v", codec, p.ErrorRecords)
 		}
 	}
 }

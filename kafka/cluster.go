@@ -17,9 +17,7 @@ const endpointBrokers = 1
 func (k *Listener) describeCluster(_ context.Context, req *kmsg.DescribeClusterRequest) kmsg.Response {
 	resp := kmsg.NewPtrDescribeClusterResponse()
 	info := k.broker.Cluster()
-	resp.ClusterID, resp.ControllerID = info.ClusterID, controller(&info)
 	if req.Version >= 1 {
-		resp.EndpointType = req.EndpointType
 		switch {
 		case req.EndpointType == 2:
 			resp.ErrorCode = codeMismatchedEndpoint
@@ -29,6 +27,7 @@ func (k *Listener) describeCluster(_ context.Context, req *kmsg.DescribeClusterR
 			return resp
 		}
 	}
+	resp.ClusterID, resp.ControllerID = info.ClusterID, controller(&info)
 	for _, e := range endpoints(&info, req.IncludeFencedBrokers) {
 		b := kmsg.NewDescribeClusterResponseBroker()
 		b.NodeID, b.Host, b.Port, b.IsFenced = e.id, e.host, e.port, e.fenced

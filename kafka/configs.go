@@ -199,7 +199,7 @@ func (k *Listener) nodeConfigs() []kmsg.DescribeConfigsResponseResourceConfig {
 		s := &k.settings[i]
 		c := kmsg.NewDescribeConfigsResponseResourceConfig()
 		c.Name, c.Value, c.ReadOnly, c.IsDefault = s.Name, &s.Value, true, !s.Set
-		c.Source, c.ConfigType = kmsg.ConfigSourceDefaultConfig, kmsg.ConfigTypeString
+		c.Source, c.ConfigType = kmsg.ConfigSourceDefaultConfig, s.Type
 		if s.Set {
 			c.Source = kmsg.ConfigSourceStaticBrokerConfig
 		}

@@ -24,6 +24,7 @@ func (k *Listener) describeQuorum(ctx context.Context, req *kmsg.DescribeQuorumR
 		resp.ErrorCode, resp.ErrorMessage = codeOf(err), message(err)
 		return resp
 	}
+	spoken := false
 	now := time.Now().UnixMilli()
 	for i := range req.Topics {
 		t := kmsg.NewDescribeQuorumResponseTopic()
@@ -32,14 +33,17 @@ func (k *Listener) describeQuorum(ctx context.Context, req *kmsg.DescribeQuorumR
 			p := kmsg.NewDescribeQuorumResponseTopicPartition()
 			p.Partition = req.Topics[i].Partitions[j].Partition
 			if t.Topic != metadataTopic || p.Partition != 0 {
-				p.LeaderID, p.LeaderEpoch, p.HighWatermark = -1, -1, -1
 				p.ErrorCode = codeUnknownTopic
 			} else {
 				fillQuorum(&p, &quorum, now)
+				spoken = true
 			}
 			t.Partitions = append(t.Partitions, p)
 		}
 		resp.Topics = append(resp.Topics, t)
+	}
+	if !spoken {
+		return resp
 	}
 	info := k.broker.Cluster()
 	for _, e := range endpoints(&info, true) {

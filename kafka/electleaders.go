@@ -25,7 +25,6 @@ func (k *Listener) electLeaders(ctx context.Context, req *kmsg.ElectLeadersReque
 	resp := kmsg.NewPtrElectLeadersResponse()
 	if req.ElectionType != electPreferred && req.ElectionType != electUnclean {
 		resp.ErrorCode = codeInvalidRequest
-		return resp
 	}
 	all := req.Topics == nil
 	for _, want := range k.electionsOf(req) {
@@ -70,11 +69,15 @@ func (k *Listener) elect(ctx context.Context, kind int8, topic string, p int32) 
 		s := fmt.Sprintf(format, args...)
 		return code, &s
 	}
+	if kind != electPreferred && kind != electUnclean {
+		return say(codeInvalidRequest, "elections are of kind %d, preferred, or %d, unclean", electPreferred, electUnclean)
+	}
 	info, err := k.broker.PartitionState(topic, p)
 	if err != nil {
 		return codeOf(err), message(err)
 	}
-	if kind == electUnclean {
+	switch kind {
+	case electUnclean:
 		if info.Leader != 0 {
 			return say(codeElectionNotNeeded, "node %d leads", info.Leader)
 		}
@@ -82,14 +85,14 @@ func (k *Listener) elect(ctx context.Context, kind int8, topic string, p int32) 
 		if errors.Is(err, meta.ErrIneligibleReplica) {
 			return say(codeEligibleNotAvailable, "none of the replicas %v is alive", info.Replicas)
 		}
-	} else {
+	case electPreferred:
 		preferred := info.Replicas[0]
 		if info.Leader == preferred {
 			return say(codeElectionNotNeeded, "the preferred replica, %d, leads", preferred)
 		}
 		err = k.broker.ElectLeader(ctx, topic, p)
 		if errors.Is(err, meta.ErrNoElection) {
-			return say(codePreferredNotAvailable, "the preferred replica, %d, is not alive, not in sync or draining", preferred)
+			return say(codePreferredNotAvailable, "the preferred replica, %d, is away, not in sync or draining", preferred)
 		}
 	}
 	return codeOf(err), message(err)

@@ -151,6 +151,7 @@ var sentinels = [...]mapping{
 	{raft.ErrDiskFull, codeStorageError},
 	{raft.ErrCorrupt, codeUnknown},
 	{raft.ErrForeign, codeUnknown},
+	{raft.ErrNodeIDTaken, codeUnknown},
 
 	{context.DeadlineExceeded, codeRequestTimedOut},
 	{context.Canceled, codeRequestTimedOut},

@@ -34,17 +34,23 @@ func (c *conn) readFrame() (*frame, error) {
 	if c.draining.Load() { // drain's deadline was overwritten
 		return nil, errDrained
 	}
-	head, err := c.r.Peek(4 + peekBytes)
+	head, err := c.r.Peek(4)
 	if err != nil {
 		return nil, c.gone(err)
 	}
 	size := int32(binary.BigEndian.Uint32(head))
+	if size < 8 { // a header is longer, and what is not there is not waited for
+		return nil, fmt.Errorf("%w: a request of %d bytes", errProtocol, size)
+	}
+	if head, err = c.r.Peek(4 + peekBytes); err != nil {
+		return nil, c.gone(err)
+	}
 	key := int16(binary.BigEndian.Uint16(head[4:]))
 	most := c.k.limits.RequestBytes
 	if key == keyProduce {
 		most = c.k.limits.FrameBytes
 	}
-	if size < 8 || int(size) > most {
+	if int(size) > most {
 		return nil, fmt.Errorf("%w: a request of %d bytes with key %d, at most %d are allowed", errProtocol, size, key, most)
 	}
 	f := &frame{c: c, key: key}

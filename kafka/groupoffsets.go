@@ -220,6 +220,9 @@ func (k *Listener) offsetDelete(ctx context.Context, req *kmsg.OffsetDeleteReque
 		for range req.Topics[i].Partitions {
 			p := kmsg.NewOffsetDeleteResponseTopicPartition()
 			p.Partition, p.ErrorCode = which[n].Partition, codeOf(results[n])
+			if _, err := k.broker.PartitionState(t.Topic, p.Partition); err != nil {
+				p.ErrorCode = codeOf(err)
+			}
 			t.Partitions = append(t.Partitions, p)
 			n++
 		}

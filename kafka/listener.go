@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sync/semaphore"
 )
 
@@ -30,6 +31,7 @@ type Options struct {
 // Setting is one setting of a node under the name that Kafka has for it.
 type Setting struct {
 	Name, Value string
+	Type        kmsg.ConfigType
 	// Set tells that the operator chose the value.
 	Set bool
 }

@@ -183,7 +183,9 @@ func (k *Listener) deleteRecords(ctx context.Context, req *kmsg.DeleteRecordsReq
 		for _, want := range req.Topics[i].Partitions {
 			p := kmsg.NewDeleteRecordsResponseTopicPartition()
 			p.Partition, p.LowWatermark = want.Partition, -1
-			if want.Offset < partition.NoOffset {
+			if _, err := k.broker.PartitionState(t.Topic, want.Partition); err != nil {
+				p.ErrorCode = codeOf(err)
+			} else if want.Offset < partition.NoOffset {
 				p.ErrorCode = codeOffsetOutOfRange
 			} else if start, err := k.logs.Trim(ctx, t.Topic, want.Partition, want.Offset); err != nil {
 				p.ErrorCode = codeOf(err)

@@ -33,7 +33,8 @@ type producePart struct {
 	index   int32
 	pending *replica.Pending
 	err     error
-	code    int16 // where the error alone does not tell
+	code    int16   // where the error alone does not tell
+	bad     []int32 // the records of the batch that are to blame, by their place in it
 }
 
 // Errors of a request that no package below knows.
@@ -176,7 +177,26 @@ func (a *appender) batch(_ *produceTopic, index int32, records []byte) {
 	default:
 		part.code = codeOf(part.err)
 	}
+	if errors.Is(part.err, record.ErrNullKey) {
+		part.bad = nullKeys(records, a.limits.MaxDecompressed)
+	}
 	t.parts = append(t.parts, part)
+}
+
+// nullKeys are the records of a batch that have no key, so that a client can
+// fail those for good and the others for their company (KIP-467).
+func nullKeys(batch []byte, maxDecompressed int) (list []int32) {
+	var r record.Reader
+	if _, err := r.Reset(batch, maxDecompressed); err != nil {
+		return nil
+	}
+	var rec record.Record
+	for i := int32(0); r.Next(&rec); i++ {
+		if rec.Key == nil {
+			list = append(list, i)
+		}
+	}
+	return list
 }
 
 // begin validates a batch and hands it to its partition. While the partition
@@ -300,6 +320,11 @@ func (k *Listener) awaitPart(ctx context.Context, topic string, part *producePar
 		code = codeOf(err)
 	}
 	answer.ErrorCode, answer.ErrorMessage = code, message(err)
+	for _, i := range part.bad {
+		e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
+		e.RelativeOffset, e.ErrorMessage = i, kmsg.StringPtr("the topic is compacted: the record needs a key")
+		answer.ErrorRecords = append(answer.ErrorRecords, e)
+	}
 	l := k.leaderFor(topic, part.index, code)
 	answer.CurrentLeader.LeaderID, answer.CurrentLeader.LeaderEpoch = l.id, l.epoch
 	h.add(l)

@@ -79,6 +79,9 @@ func (k *Listener) createTopic(ctx context.Context, want *kmsg.CreateTopicsReque
 	}
 	spec.ValidateOnly = validateOnly
 	t, err := k.broker.CreateTopic(ctx, spec)
+	if spec.Assignment != nil && errors.Is(err, server.ErrInvalidReplication) {
+		err = fmt.Errorf("%w: %w", errPlacement, err)
+	}
 	if err != nil {
 		return err
 	}

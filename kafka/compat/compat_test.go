@@ -118,9 +118,15 @@ func tail(out string) string {
 // partitions many partitions.
 func start(t *testing.T, nodes, partitions int) string {
 	t.Helper()
+	return startWith(t, nodes, partitions, 0)
+}
+
+// startWith is start with a delay before a new group's first rebalance.
+func startWith(t *testing.T, nodes, partitions int, groupDelay time.Duration) string {
+	t.Helper()
 	opts := []servertest.Option{servertest.Unchecked(), servertest.WithConfig(func(c *config.Config) {
 		c.DefaultPartitions = int32(partitions)
-		c.GroupInitialDelay = 0
+		c.GroupInitialDelay = groupDelay
 	})}
 	if nodes == 1 {
 		return servertest.Start(t, opts...).Kafka

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/chroniklog/chronik/kafka"
 )
 
@@ -69,20 +71,23 @@ func (n *Node) KafkaAddr() string { return n.kafka.listener.Addr().String() }
 // kafkaSettings are the node's settings that Kafka has a name for, by name.
 func (n *Node) kafkaSettings() []kafka.Setting {
 	c := &n.cfg
-	text := func(name, value string, set bool) kafka.Setting {
-		return kafka.Setting{Name: name, Value: value, Set: set}
+	list := func(name, value string, set bool) kafka.Setting {
+		return kafka.Setting{Name: name, Value: value, Type: kmsg.ConfigTypeList, Set: set}
 	}
 	number := func(name string, value int64, set bool) kafka.Setting {
-		return text(name, strconv.FormatInt(value, 10), set)
+		return kafka.Setting{Name: name, Value: strconv.FormatInt(value, 10), Type: kmsg.ConfigTypeInt, Set: set}
 	}
 	own := "PLAINTEXT://" + advertised(c.KafkaAdvertise, n.KafkaAddr())
 	return []kafka.Setting{
-		text("advertised.listeners", own, c.KafkaAdvertise != ""),
-		text("auto.create.topics.enable", strconv.FormatBool(c.AutoCreateTopics), !c.AutoCreateTopics),
+		list("advertised.listeners", own, c.KafkaAdvertise != ""),
+		{
+			Name: "auto.create.topics.enable", Value: strconv.FormatBool(c.AutoCreateTopics),
+			Type: kmsg.ConfigTypeBoolean, Set: !c.AutoCreateTopics,
+		},
 		number("broker.id", int64(c.NodeID), true),
 		number("default.replication.factor", max(int64(c.DefaultReplicationFactor), 1), c.DefaultReplicationFactor > 0),
-		text("listeners", "PLAINTEXT://"+n.KafkaAddr(), true),
-		text("log.dirs", strings.TrimSuffix(c.DataDir, "/"), true),
+		list("listeners", "PLAINTEXT://"+n.KafkaAddr(), true),
+		list("log.dirs", strings.TrimSuffix(c.DataDir, "/"), true),
 		number("max.connections", int64(c.MaxConnections), false),
 		number("min.insync.replicas", max(int64(c.MinInsyncReplicas), 1), c.MinInsyncReplicas > 0),
 		number("node.id", int64(c.NodeID), true),
