@@ -83,15 +83,22 @@ func (b *bench) seat(n int, partitions int) coordinator.Seat {
 	return s
 }
 
-// both seats two members at the same time.
+// both has two members poll until they are seated with so many partitions.
 func (b *bench) both(partitions int) {
 	b.t.Helper()
 	var wg sync.WaitGroup
 	for n := range 2 {
 		wg.Go(func() {
-			s, err := b.attend(n+1, 10*time.Second)
-			if err != nil || len(s.Assigned) != partitions {
-				b.t.Errorf("member %d: %+v, %v; want %d partitions", n+1, s, err, partitions)
+			for end := time.Now().Add(20 * time.Second); ; {
+				// The first may find its old seat before the other has come.
+				s, err := b.attend(n+1, 200*time.Millisecond)
+				if err == nil && len(s.Assigned) == partitions {
+					return
+				}
+				if err != nil || time.Now().After(end) {
+					b.t.Errorf("member %d: %+v, %v; want %d partitions", n+1, s, err, partitions)
+					return
+				}
 			}
 		})
 	}
