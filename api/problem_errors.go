@@ -156,6 +156,7 @@ var sentinels = [...]mapping{
 	{raft.ErrDiskFull, CodeDiskFull},
 	{raft.ErrCorrupt, CodeInternal},
 	{raft.ErrForeign, CodeInternal},
+	{raft.ErrNodeIDTaken, CodeInternal},
 
 	{context.DeadlineExceeded, CodeOutcomeUnknown},
 	{context.Canceled, CodeCanceled},
