@@ -6,8 +6,8 @@ FUZZTIME ?= 10s
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cluster cluster-stop test race fuzz soak bench bench-cluster lint gen clients realrun
-.PHONY: chaos chaos-reference test-root check-clean clean
+.PHONY: help build run cluster cluster-stop test race fuzz soak bench bench-cluster bench-failover lint gen clients realrun
+.PHONY: compat compat-full chaos chaos-reference test-root check-clean clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: build ## compare with the machine's limits and with NATS (BENCH_SHORT=1 f
 bench-cluster: build ## three nodes against one and against NATS R3 (BENCH_SHORT=1 for under three minutes)
 	cd server/bench && go run . -cluster -chronik ../../bin/chronik
 
+bench-failover: ## SIGKILL to the first acknowledged record, 20 times per kind of victim (about two minutes)
+	CHRONIK_FAILOVER=$${CHRONIK_FAILOVER:-20} go test -count=1 -timeout 30m -v -run '^TestFailover$$' ./server/chaos
+
 lint: ## gofmt, vet, staticcheck; server/tidy keeps the rest in "make test"
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt -w: $$out"; exit 1; }
 	go vet ./... && go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
@@ -57,6 +60,12 @@ clients: build ## generated TypeScript and Python clients against a live node (n
 
 realrun: build ## the sources of Go itself through one node, killed half way (REALRUN_SHORT=1)
 	go run ./server/realrun -chronik bin/chronik
+
+compat: ## other people's Kafka clients and their suites (needs npm, a C++ compiler, kcat, a JDK, Maven)
+	CHRONIK_COMPAT=short go test -count=1 -timeout 40m -v ./kafka/compat
+
+compat-full: ## the same with everything that takes long
+	CHRONIK_COMPAT=full go test -count=1 -timeout 3h -v ./kafka/compat
 
 chaos: ## three nodes, every kind of fault in turn, for CHAOS_TIME (5m); then nodes without a safeguard
 	@mkdir -p bin
