@@ -123,6 +123,9 @@ func (n *Node) Propose(ctx context.Context, cmd meta.Command) (meta.Result, erro
 	ctx, cancel := context.WithTimeout(ctx, n.opts.ProposeTimeout)
 	defer cancel()
 	r, err := n.attempts(ctx, req, cmd)
+	if err != nil && r.Code != 0 {
+		return r, err // a refusal says what it is about
+	}
 	if err != nil {
 		return r, fmt.Errorf("propose %T: %w", cmd, err)
 	}

@@ -54,6 +54,7 @@ func (l *link) send(m *pb.Message) {
 // write, and anew after it broke.
 func (l *link) run(class wire.Class, queue chan *pb.Message) {
 	var c *wire.Conn
+	var ended <-chan struct{} // closed when c has ended
 	defer func() {
 		if c != nil {
 			_ = c.Close()
@@ -66,15 +67,20 @@ func (l *link) run(class wire.Class, queue chan *pb.Message) {
 			return
 		case m = <-queue:
 		}
+		select {
+		case <-ended: // the member was started again since: nothing is lost by that
+			c, ended = nil, nil
+		default:
+		}
 		if c == nil {
-			c = l.dial(class)
+			c, ended = l.dial(class)
 		}
 		if c != nil && l.write(c, m, queue) == nil {
 			continue
 		}
 		if c != nil {
 			_ = c.Close()
-			c = nil
+			c, ended = nil, nil
 		}
 		l.lost(queue)
 	}
@@ -99,26 +105,29 @@ func (l *link) lost(queue chan *pb.Message) {
 	}
 }
 
-func (l *link) dial(class wire.Class) *wire.Conn {
+// dial connects, nil if that fails; ended is closed with the connection.
+func (l *link) dial(class wire.Class) (c *wire.Conn, ended <-chan struct{}) {
 	ctx, cancel := context.WithTimeout(l.ctx, linkDialTimeout)
 	defer cancel()
 	c, err := l.t.ep.Dial(ctx, l.member.Addr, class, wire.Identity{Node: l.member.Node, Raft: l.member.RaftID})
 	if err != nil {
 		l.t.logger.Debug("dial member", "node", l.member.Node, "err", err)
 		l.refused(err)
-		return nil
+		return nil, nil
 	}
+	over := make(chan struct{})
 	// Nothing comes back on these connections but their end: it is noticed
 	// here rather than by losing the next message.
 	l.t.group.Go(func() {
 		defer context.AfterFunc(l.ctx, func() { _ = c.Close() })()
 		_, _ = c.Read(0)
 		_ = c.Close()
+		close(over)
 		if class == wire.ClassControl {
 			l.watch()
 		}
 	})
-	return c
+	return c, over
 }
 
 // write sends a message and whatever else is queued.
