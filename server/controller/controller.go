@@ -28,6 +28,8 @@ type Metadata interface {
 	Propose(ctx context.Context, cmd meta.Command) (meta.Result, error)
 	View(func(*meta.Image))
 	Status() raft.Status
+	// Changed is closed when the controller changes; get it before Status.
+	Changed() <-chan struct{}
 }
 
 // Options of a Controller. All are required but Rules.
@@ -113,12 +115,13 @@ func (c *Controller) signal() {
 
 // Run acts as long as this node is the controller, until ctx ends.
 func (c *Controller) Run(ctx context.Context) {
-	t := time.NewTicker(tick)
+	t := time.NewTimer(tick)
 	defer t.Stop()
 	var probes sync.WaitGroup
 	defer probes.Wait()
 	defer c.elections.Wait()
 	for {
+		changed := c.o.Metadata.Changed()
 		if c.leads() {
 			c.o.Logger.Info("this node is the controller", "term", c.o.Metadata.Status().Term)
 			probes.Go(func() { c.probeAll(ctx) })
@@ -127,8 +130,13 @@ func (c *Controller) Run(ctx context.Context) {
 			probes.Go(func() { c.Hungup(ctx, id) })
 		}
 		c.act(ctx)
+		t.Stop()
+		if c.o.Metadata.Status().Controller() { // another node has nothing to look at
+			t.Reset(tick)
+		}
 		select {
 		case <-t.C:
+		case <-changed:
 		case <-c.wake:
 		case <-ctx.Done():
 			return
