@@ -1,6 +1,7 @@
 package servertest
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
@@ -20,7 +21,7 @@ func TestGroupRefusals(t *testing.T) {
 	topics := `"topics":["t"],"member":"` + member + `"`
 	many := strings.Repeat(`"t",`, 100) + `"t"`
 	for _, tt := range []struct{ name, body, code string }{
-		{"forged", `{` + topics + `,"ack":"` + flip(ack) + `"}`, "invalid_ack"},
+		{"forged", `{` + topics + `,"ack":"` + flip(t, ack) + `"}`, "invalid_ack"},
 		{"cut", `{` + topics + `,"ack":"` + ack[:20] + `"}`, "invalid_ack"},
 		{"without member", `{"topics":["t"],"ack":"` + ack + `"}`, "invalid_field"},
 		{"too large", `{` + topics + `,"ack":"` + strings.Repeat("A", 70000) + `"}`, "invalid_ack"},
@@ -69,13 +70,16 @@ func TestGroupRefusals(t *testing.T) {
 	}
 }
 
-// flip changes one character of a token.
-func flip(token string) string {
-	c := "A"
-	if token[10] == 'A' {
-		c = "B"
+// flip changes the offset that a token acknowledges, which is before its
+// signature of 16 bytes.
+func flip(t testing.TB, token string) string {
+	t.Helper()
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return token[:10] + c + token[11:]
+	raw[len(raw)-17] ^= 3
+	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
 type moves struct {
