@@ -46,9 +46,10 @@ func (p groupPage) values() map[int32][]string {
 	return m
 }
 
-// worker is an HTTP member of group g that reads topic t.
+// worker is an HTTP member of a group, g unless said otherwise, that reads topic t.
 type worker struct {
 	t      testing.TB
+	group  string
 	body   map[string]any
 	member string
 	ack    string // of the last page
@@ -56,7 +57,7 @@ type worker struct {
 
 // newWorker makes a member; more are pairs of the poll's members.
 func newWorker(t testing.TB, more ...any) *worker {
-	w := &worker{t: t, body: map[string]any{"topics": []string{"t"}, "wait_ms": 0, "session_ms": 6000}}
+	w := &worker{t: t, group: "g", body: map[string]any{"topics": []string{"t"}, "wait_ms": 0, "session_ms": 6000}}
 	for i := 0; i < len(more); i += 2 {
 		w.body[more[i].(string)] = more[i+1]
 	}
@@ -78,7 +79,7 @@ func (w *worker) try(n *Node, wait time.Duration, ack string) answer {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return call(w.t, n, "POST /v1/groups/g/poll", string(raw), jsonType)
+	return call(w.t, n, "POST /v1/groups/"+w.group+"/poll", string(raw), jsonType)
 }
 
 // poll polls, and acknowledges nothing.
@@ -281,7 +282,7 @@ func TestGroupOvertakenAck(t *testing.T) {
 	acks := []string{old, w.ack, old, w.ack}
 	for i := range acks {
 		wg.Go(func() {
-			twin := &worker{t: t, body: w.body, member: w.member}
+			twin := &worker{t: t, group: w.group, body: w.body, member: w.member}
 			twin.next(n, 0, acks[i])
 		})
 	}
