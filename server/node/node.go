@@ -55,6 +55,9 @@ type Options struct {
 	Fatal func(error)
 	// DialPeer connects to other nodes; nil: TCP. For tests of broken networks.
 	DialPeer func(ctx context.Context, addr string) (net.Conn, error)
+	// CompactEvery and CompactKeep are raft.Options'; 0: its defaults. For tests
+	// of nodes that were away for longer than the metadata log reaches back.
+	CompactEvery, CompactKeep uint64
 	// NoSync turns syncing off, and Mutation other safeguards, for tests of the
 	// tests.
 	NoSync   bool
@@ -168,8 +171,10 @@ func (n *Node) open(ctx context.Context) error {
 	defer n.took("broker", time.Now())
 	select {
 	case <-n.raft.Ready():
+	case err := <-n.raft.Refused():
+		return err
 	case <-ctx.Done():
-		return fmt.Errorf("no controller was found in time: %w", context.Cause(ctx))
+		return errors.Join(fmt.Errorf("no controller was found in time: %w", context.Cause(ctx)), n.raft.Waiting())
 	}
 	// Before this process is announced: the directory may be another cluster's.
 	if err := n.enterCluster(ctx); err != nil {

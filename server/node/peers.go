@@ -63,6 +63,7 @@ func (n *Node) openRaft(ctx context.Context) error {
 		Dir: path.Join(n.dir.path, raftDir), NodeID: n.cfg.NodeID, Logger: logger, Addr: n.peerAddr(),
 		Peers: static, Join: n.cfg.Join, Transport: transport,
 		Now: n.o.Now, OnApply: n.applied, Fatal: n.fail,
+		CompactEvery: n.o.CompactEvery, CompactKeep: n.o.CompactKeep,
 	})
 	if err != nil {
 		return fmt.Errorf("open metadata: %w", err)

@@ -61,6 +61,8 @@ type options struct {
 	fatal     func(error)
 	unchecked bool
 	noSync    bool
+	// of the metadata log
+	compactEvery, compactKeep uint64
 }
 
 // WithConfig changes the configuration that Start made: defaults, free ports,
@@ -86,6 +88,12 @@ func Unchecked() Option { return func(o *options) { o.unchecked = true } }
 
 // NoSync turns syncing off: a mutation that tests of durability must notice.
 func NoSync() Option { return func(o *options) { o.noSync = true } }
+
+// WithCompaction has the metadata log compacted every so many entries, and keep
+// so many.
+func WithCompaction(every, keep uint64) Option {
+	return func(o *options) { o.compactEvery, o.compactKeep = every, keep }
+}
 
 // Start starts a node and fails the test if it can't.
 func Start(t testing.TB, opts ...Option) *Node {
@@ -134,6 +142,7 @@ func (n *Node) tryStartWithin(ctx context.Context) error {
 	n.fs = newMortalFS(n.o.fs)
 	started, err := node.Start(ctx, n.o.cfg, node.Options{
 		Version: "test", Now: n.o.now, FS: n.fs, NoSync: n.o.noSync,
+		CompactEvery: n.o.compactEvery, CompactKeep: n.o.compactKeep,
 		Logger: slog.New(slog.NewTextHandler(n.o.log, &slog.HandlerOptions{Level: level})),
 		Fatal:  n.fatal,
 	})
