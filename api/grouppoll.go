@@ -173,6 +173,10 @@ func seatLost(err error) bool {
 		errors.Is(err, group.ErrUnknownMember)
 }
 
+// maxWatch bounds one wait for a rebalance: each looks whether the topics have
+// got partitions.
+const maxWatch = 10 * time.Second
+
 // seatWatch waits beside a poll for the group's next generation, and keeps the
 // member alive.
 type seatWatch struct {
@@ -190,7 +194,7 @@ func (s *Server) watchSeat(ctx context.Context, p *pollParams, seat *coordinator
 	go func() {
 		defer close(sw.done)
 		for ctx.Err() == nil {
-			err := s.groups.Watch(ctx, p.group, h, p.session/3)
+			err := s.groups.Watch(ctx, p.group, h, min(p.session/3, maxWatch))
 			if err == nil || ctx.Err() != nil {
 				continue
 			}

@@ -157,7 +157,7 @@ func (f *Front) ask(ctx context.Context, q request) (r response, again bool, err
 		patience.shorten(&q, f.Coordinator.o.Now())
 		var node server.NodeID
 		if node, err = f.Coordinator.Find(ctx, q.Group); err == nil {
-			r, err = f.at(ctx, node, &q)
+			r, err = f.within(ctx, node, &q)
 		}
 		if failed.IsZero() {
 			failed = f.Coordinator.o.Now()
@@ -177,6 +177,18 @@ func (f *Front) awaitLeader(ctx context.Context, failed time.Time) bool {
 	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
 	return left > 0 && f.Cluster.AwaitLeader(ctx)
+}
+
+// within puts a request to a node and does not wait for ever for one that
+// hangs: by the time that this gives up, another node may be the coordinator.
+func (f *Front) within(ctx context.Context, node server.NodeID, q *request) (response, error) {
+	attempt, cancel := context.WithTimeout(ctx, q.waits()+server.FailoverTime)
+	defer cancel()
+	r, err := f.at(attempt, node, q)
+	if err != nil && attempt.Err() != nil && ctx.Err() == nil && !passing(err) {
+		err = fmt.Errorf("%w: node %d does not answer: %w", ErrUnavailable, node, err)
+	}
+	return r, err
 }
 
 // unreached names the error of a coordinator that could not be reached in time.

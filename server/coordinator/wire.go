@@ -64,11 +64,14 @@ func (q *request) changes() bool {
 // patience is until when a request may wait where it is put.
 type patience struct{ until time.Time }
 
-func (q *request) patience(now time.Time) patience {
+func (q *request) patience(now time.Time) patience { return patience{now.Add(q.waits())} }
+
+// waits is how long the request may wait where it is put.
+func (q *request) waits() time.Duration {
 	if q.Attend != nil {
-		return patience{now.Add(q.Attend.Wait)}
+		return q.Attend.Wait
 	}
-	return patience{now.Add(q.Wait)}
+	return q.Wait
 }
 
 // shorten leaves a request the time that is left.
