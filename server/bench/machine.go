@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,8 +37,7 @@ func machineFacts() string {
 	if unix.Sysinfo(&info) == nil {
 		memory = info.Totalram * uint64(info.Unit) >> 30
 	}
-	return fmt.Sprintf("%d × %s, %d GiB, %s, %s, %s", runtime.NumCPU(), model, memory, kernel, runtime.Version(),
-		time.Now().UTC().Format("2006-01-02 15:04 MST"))
+	return fmt.Sprintf("%d × %s, %d GiB, %s, %s", runtime.NumCPU(), model, memory, kernel, runtime.Version())
 }
 
 // busyCPU is how many seconds all CPUs together were busy since boot; stolen
