@@ -36,7 +36,7 @@ fuzz: ## each decoder's fuzz target for FUZZTIME (10s)
 	go test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) -parallel 2 "$$dir" || exit 1; done
 
 soak: ## crashes of the storage engine at random moments, for FUZZTIME (10s)
-	go test -run '^TestSoak$$' -v -timeout 0 ./storage/plog -soak $(FUZZTIME)
+	go test -run '^TestSoak$$' -v -timeout 0 -parallel 4 ./storage/plog -soak $(FUZZTIME)
 
 bench: build ## compare with the machine's limits and with NATS (BENCH_SHORT=1 for two minutes)
 	cd server/bench && go run . -chronik ../../bin/chronik

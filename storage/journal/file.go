@@ -93,6 +93,7 @@ type file struct {
 	mark       uint16
 	firstLSN   uint64
 	firstCycle uint64
+	begun      bool   // its header is durable
 	nextLSN    uint64 // after the last frame; of the newest file: not kept up
 }
 

@@ -107,6 +107,9 @@ func (j *Journal) Oldest(before uint64, closed bool) Start {
 		if f == j.cur {
 			next = j.lsn
 		}
+		if (f == j.cur && !closed || next > before) && !f.begun {
+			return Start{Seq: f.seq, LSN: f.firstLSN, Cycle: f.firstCycle - 1}
+		}
 		if f == j.cur && !closed || next > before {
 			return Start{Seq: f.seq, Begun: true}
 		}

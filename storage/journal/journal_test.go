@@ -331,6 +331,31 @@ func TestOldestWhenClosed(t *testing.T) {
 	}
 }
 
+// Nobody may count on a life whose header is not durable yet.
+func TestOldestBeforeTheFirstSync(t *testing.T) {
+	k := newKit(t)
+	start := Start{Seq: 1, LSN: 1}
+	faults := vfs.NewFault(k.fs)
+	k.opts.FS = faults
+	j, _, err := Open(context.Background(), k.opts, start, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.j = j
+	faults.Add(vfs.Rule{Op: vfs.OpSync, Err: syscall.EIO})
+	if err := j.Write(k.cycle(1, 100)); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	if got := j.Oldest(1, false); got != start {
+		t.Errorf("%+v, want %+v", got, start)
+	}
+	_ = j.Close()
+	k.fs = k.fs.CrashLosingAll()
+	if got := k.mustOpen(start); len(got) > 0 {
+		t.Errorf("%d frames", len(got))
+	}
+}
+
 func TestDiskFullCanBeRepeated(t *testing.T) {
 	k := newKit(t)
 	k.mustOpen(Start{})

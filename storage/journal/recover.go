@@ -140,7 +140,7 @@ func (j *Journal) sort(f *file, page []byte, start Start) error {
 	}
 	j.spares = j.spares[:len(j.spares)-1]
 	f.seq, f.firstLSN, f.firstCycle = h.Seq, h.FirstLSN, h.FirstCycle
-	f.salt, f.mark = saltOf(h.Store, h.Seq), h.Mark
+	f.salt, f.mark, f.begun = saltOf(h.Store, h.Seq), h.Mark, true
 	f.bytes = min(f.bytes, int64(h.FileBytes))
 	j.live = append(j.live, f)
 	j.bytes.Add(f.bytes)

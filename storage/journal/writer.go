@@ -49,6 +49,7 @@ func (j *Journal) Write(frames []Frame) error {
 		j.pos, j.fresh = end, nil
 		j.mu.Lock()
 		j.lsn += uint64(n)
+		j.cur.begun = true
 		j.mu.Unlock()
 		frames = frames[n:]
 	}
@@ -111,7 +112,8 @@ func (j *Journal) begin(cycle uint64, size int64) error {
 	h := header{
 		Store: j.opts.Store, Seq: j.seq, Mark: j.mark, FirstLSN: j.lsn, FirstCycle: cycle, FileBytes: uint64(f.bytes),
 	}
-	f.seq, f.salt, f.mark, f.firstLSN, f.nextLSN = j.seq, saltOf(j.opts.Store, j.seq), j.mark, j.lsn, 0
+	f.seq, f.salt, f.mark, f.begun = j.seq, saltOf(j.opts.Store, j.seq), j.mark, false
+	f.firstLSN, f.firstCycle, f.nextLSN = j.lsn, cycle, 0
 	j.mu.Lock()
 	if j.cur != nil {
 		j.cur.nextLSN = j.lsn

@@ -203,15 +203,17 @@ func segmentEntry(seg *segment.Segment) segEntry {
 
 func baseName(name string) string { return path.Base(name) }
 
-// writeCheckpoint writes both copies, one after the other.
+// writeCheckpoint writes both copies, one after the other. It begins with the
+// one that may not be whole: a write of it may have been cut off before.
 func (s *Store) writeCheckpoint(c *checkpoint) (bytes int, err error) {
 	s.seq++
 	c.Seq = s.seq
 	b := c.encode()
-	for i := range 2 {
-		if err := s.overwrite(s.checkpointName(i), b); err != nil {
+	for range 2 {
+		if err := s.overwrite(s.checkpointName(s.weak), b); err != nil {
 			return 0, fmt.Errorf("checkpoint: %w", err)
 		}
+		s.weak = 1 - s.weak
 	}
 	return len(b), nil
 }
@@ -339,6 +341,7 @@ func (s *Store) loadCheckpoint() (c checkpoint, again bool, err error) {
 		s.opts.Logger.Warn("one copy of the checkpoint can't be read", "err", why[0])
 		again = true
 	}
+	s.weak = 1 - best
 	if again { // a process that was killed may have left it in the page cache
 		err = s.settle(s.checkpointName(best))
 	}

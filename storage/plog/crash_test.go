@@ -48,7 +48,11 @@ func TestSoak(t *testing.T) {
 				if n%64 == 0 {
 					runtime.GOMAXPROCS([]int{1, 2, 4, 8}[n/64%4])
 				}
-				runCrasher(t, seed+n)
+				if n%8 == 0 {
+					crashCompaction(t, seed+n)
+				} else {
+					runCrasher(t, seed+n)
+				}
 			}
 		})
 	}

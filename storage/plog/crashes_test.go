@@ -38,11 +38,25 @@ func (c *crasher) step() {
 		c.retain()
 	case p < 95:
 		err = c.save(m)
+	case p == 95 && c.rng.IntN(4) == 0:
+		c.full(m)
 	default:
 		c.compare(m, "live")
 	}
 	if err != nil {
 		c.fatalf("%v", err)
+	}
+}
+
+// full lets a log meet a full disk for a moment: nothing is acknowledged then.
+func (c *crasher) full(m *modelLog) {
+	c.drain(m)
+	c.fs.SetCapacity(c.fs.Used() + c.rng.Int64N(30_000))
+	c.append(m, 3+c.rng.IntN(8), 1000+c.rng.IntN(1500))
+	c.p.moved(20)
+	c.fs.SetCapacity(0)
+	if c.rng.IntN(2) == 0 {
+		c.drain(m)
 	}
 }
 
@@ -168,6 +182,10 @@ func (c *crasher) crash() {
 			halves = append(halves, c.begin(m))
 		}
 	}
+	if c.rng.IntN(8) == 0 {
+		c.fs.SetCapacity(c.fs.Used() + c.rng.Int64N(30_000))
+		c.note("the disk is full")
+	}
 	for _, m := range c.logs {
 		if m.l != nil && !begun[m] && c.rng.IntN(3) == 0 {
 			c.append(m, 1+c.rng.IntN(4), c.rng.IntN(1500))
@@ -198,6 +216,7 @@ func (c *crasher) crash() {
 	if !kill {
 		c.fs = disk
 	}
+	c.fs.SetCapacity(0)
 	c.note("crash; power loss: %v", !kill)
 	c.reopen()
 	for _, h := range halves {

@@ -123,6 +123,7 @@ func (s *Store) complete(u *underway) error {
 // run writes and syncs the cycle.
 func (s *Store) run(c *Cycle) error {
 	if len(s.frames) == 0 {
+		s.releaseParts()
 		return nil
 	}
 	s.opts.pause("between")
@@ -160,6 +161,7 @@ func (s *Store) take(l *Log, c *Cycle) {
 	}
 	p := part{log: l, owner: owner, from: l.taken, end: l.end.Load(), bytes: l.staged}
 	p.direct = s.wantsDirect(&p) && l.io.TryLock()
+	l.direct = p.direct
 	if p.locked = p.direct; p.direct {
 		s.directs++
 		p.batches = len(l.tail.batches()) - l.tail.from(l.taken)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/chroniklog/chronik/storage/journal"
@@ -48,7 +49,7 @@ func (s *Store) writeDirect() error {
 		if !p.direct {
 			continue
 		}
-		err := p.log.flush(p.end, reserveStep)
+		err := p.log.writeDirect(p)
 		if isDiskFull(err) {
 			s.noteDiskFull(err)
 			s.viaJournal(p)
@@ -62,16 +63,60 @@ func (s *Store) writeDirect() error {
 	return nil
 }
 
+// writeDirect writes a part, or nothing of it.
+func (l *Log) writeDirect(p *part) error {
+	err := l.flush(p.from, 0) // the journal has it
+	var last *segment.Segment
+	l.mu.Lock()
+	n := len(l.segs)
+	if n > 0 {
+		last = l.segs[n-1]
+	}
+	l.mu.Unlock()
+	if err == nil && last != nil && !last.Sealed {
+		err = l.unlessGone(l.ready(last))
+	}
+	if err != nil {
+		return err
+	}
+	var was segment.Segment
+	if last != nil {
+		l.mu.Lock()
+		was = *last
+		l.mu.Unlock()
+	}
+	if err = l.flush(p.end, reserveStep); isDiskFull(err) {
+		l.takeBack(n, last, was)
+	}
+	return err
+}
+
+// takeBack undoes what a direct write has done before it found no space: its
+// batches are still to be written, for they go through the journal now, and
+// segments must not be ahead of that. n is how many segments there were, and
+// was what the last one was.
+func (l *Log) takeBack(n int, last *segment.Segment, was segment.Segment) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gone != nil {
+		return
+	}
+	for _, seg := range l.segs[n:] {
+		l.s.trash(seg.Name, seg.Index.Name)
+	}
+	l.segs = slices.Delete(l.segs, n, len(l.segs))
+	if last != nil {
+		was.Index.Rest = slices.Clip(was.Index.Rest) // readers may have what came after
+		last.End, last.Index, last.Sealed, last.FirstLSN = was.End, was.Index, was.Sealed, was.FirstLSN
+	}
+	l.recount()
+}
+
 // viaJournal gives up writing a part directly.
 func (s *Store) viaJournal(p *part) {
 	p.log.mu.Lock()
 	s.addData(p.log, p.from)
-	q := p.log.tail.batches()
-	for _, seg := range p.log.segs { // some of it may have been written
-		if seg.Synced != seg.End && seg.FirstLSN == 0 {
-			seg.FirstLSN = q[p.log.tail.from(seg.Synced.Next)].lsn
-		}
-	}
+	p.log.direct = false
 	p.log.mu.Unlock()
 	p.direct, p.locked = false, false
 	s.directs--
@@ -133,7 +178,7 @@ func (s *Store) releaseParts() {
 		}
 		p.locked = false
 		p.log.mu.Lock()
-		p.log.inflight = 0
+		p.log.inflight, p.log.direct = 0, false
 		p.log.mu.Unlock()
 		p.log.io.Unlock()
 	}

@@ -106,7 +106,8 @@ func (l *Log) unsyncedMarks() unsynced {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	u := unsynced{log: l, gen: l.gen}
-	if l.gone != nil {
+	// A direct write ends with a sync of its own, and may be taken back before.
+	if l.gone != nil || l.direct {
 		return u
 	}
 	for _, seg := range l.unsyncedSegs() {
@@ -134,7 +135,7 @@ func (u *unsynced) publish() {
 	l := u.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.gone != nil || l.gen != u.gen {
+	if l.gone != nil || l.gen != u.gen || l.direct {
 		return
 	}
 	for i, seg := range u.segs {

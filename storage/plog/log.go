@@ -42,6 +42,7 @@ type Log struct {
 	epochs  epochs
 	segs    []*segment.Segment // oldest first; each begins where the one before ends
 	empty   int64              // where the first segment begins if there is none
+	direct  bool               // a direct write is under way
 	// inflight is the LSN of the first frame of a direct write under way; 0:
 	// there is none.
 	inflight uint64

@@ -53,6 +53,7 @@ type kit struct {
 	fs *vfs.Mem
 	o  Options
 	ck *clocks
+	p  *pauser // nil: none
 	s  *Store
 	l  *Log
 	f  *feeder
@@ -69,7 +70,16 @@ func newKit(t *testing.T, cfg Config) *kit {
 
 func (k *kit) open(cfg Config) {
 	k.o.FS = k.fs
-	k.s = openStore(k.t, k.o)
+	if k.p != nil {
+		k.o.FS, k.o.pause = k.p.over(k.fs), k.p.pause
+	}
+	var err error
+	if k.s, err = Open(context.Background(), k.o); err != nil {
+		k.t.Fatalf("%v\n%s", err, describe(k.fs, k.o))
+	}
+	if k.p == nil { // else it is aborted by who crashes it
+		k.t.Cleanup(k.s.Abort)
+	}
 	k.l = createLog(k.t, k.s, testID(1), cfg)
 	k.f = newFeeder(k.l)
 }

@@ -3,6 +3,8 @@ package plog
 import (
 	"context"
 	"errors"
+	"path"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -94,6 +96,98 @@ func TestCheckpointThatWasNotSynced(t *testing.T) {
 		}
 		s.Abort()
 	}
+}
+
+// Where one copy of the checkpoint is not whole, it is the one that is written
+// first: the other is all that there is until then.
+func TestWeakCopyFirst(t *testing.T) {
+	for damaged := range 2 {
+		fs := vfs.NewMem()
+		o := testOptions(t, fs)
+		s := openStore(t, o)
+		f := newFeeder(createLog(t, s, testID(1), Config{}))
+		f.add(rec(1, "", "a"))
+		f.wait(t, 1)
+		if err := s.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if err := fs.FlipBit(s.checkpointName(damaged), 20); err != nil {
+			t.Fatal(err)
+		}
+		faults := vfs.NewFault(fs)
+		var written []string
+		faults.Watch(func(op vfs.Op, name string) {
+			if op == vfs.OpWrite && strings.Contains(name, "checkpoint") {
+				written = append(written, name)
+			}
+		})
+		o.FS = faults
+		openStore(t, o).Abort()
+		if len(written) == 0 || written[0] != s.checkpointName(damaged) {
+			t.Errorf("copy %d is damaged, %q were written", damaged, written)
+		}
+	}
+	// The same after a write that found no space.
+	faults := vfs.NewFault(vfs.NewMem())
+	o := testOptions(t, faults)
+	o.Manual = true
+	s := openStore(t, o)
+	first, second := path.Base(s.checkpointName(s.weak)), path.Base(s.checkpointName(1-s.weak))
+	before := faults.Count(vfs.OpWrite, first)
+	for range 2 {
+		faults.Add(vfs.Rule{Op: vfs.OpWrite, Glob: second, Times: 1, Short: 50, Err: syscall.ENOSPC})
+		if err := s.checkpoint(true, false); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatal(err)
+		}
+	}
+	if n := faults.Count(vfs.OpWrite, first) - before; n != 1 {
+		t.Errorf("the whole copy was written %d times before the other was whole", n-1)
+	}
+}
+
+// A direct write that finds no space goes through the journal: a checkpoint
+// made meanwhile must not be ahead of that.
+func TestNoSpaceMeanwhile(t *testing.T) {
+	ctx := context.Background()
+	fs := vfs.NewMem()
+	faults := vfs.NewFault(fs)
+	o := testOptions(t, faults)
+	o.Manual, o.DirectBytes = true, 4<<10
+	s := openStore(t, o)
+	l := createLog(t, s, testID(1), Config{SegmentBytes: 5000})
+	f := newFeeder(l)
+	f.add(rec(1, "", value(0, 300)))
+	s.StartCycle()
+	s.EndCycle()
+	faults.Add(vfs.Rule{Op: vfs.OpPreallocate, Glob: "*.seg", Skip: 1, Err: syscall.ENOSPC}) // of the second segment
+	for i := range 12 {
+		f.add(rec(1, "", value(i, 1000)))
+	}
+	s.StartCycle()
+	if err := s.Checkpoint(ctx); err != nil {
+		t.Fatal(err)
+	}
+	s.EndCycle()
+	faults.Clear()
+	if l.FlushedOffset() != 13 || s.directs != 0 {
+		t.Fatalf("flushed %d, direct parts %d", l.FlushedOffset(), s.directs)
+	}
+	for _, disk := range []*vfs.Mem{fs.CrashLosingAll(), fs.CrashKeepingAll()} {
+		o.FS = disk
+		again := openStore(t, o)
+		l, ok := again.Log(testID(1))
+		if !ok || l.EndOffset() != 13 {
+			t.Fatalf("the log is there: %v", ok)
+		}
+		sameBatches(t, "after a crash", readAll(t, l), f.model)
+	}
+	f.add(rec(1, "", "on it goes"))
+	s.StartCycle()
+	s.EndCycle()
+	if err := s.Checkpoint(ctx); err != nil {
+		t.Fatal(err)
+	}
+	sameBatches(t, "live", readAll(t, l), f.model)
 }
 
 func changeMeanwhile(t *testing.T, change func(*Store, *Log) error, exists bool, end int64) {

@@ -59,6 +59,7 @@ type Store struct {
 
 	// Of the background writer.
 	seq        uint64 // of the last checkpoint
+	weak       int    // the copy of it that is to be overwritten next
 	writerWake chan struct{}
 
 	requestMu  sync.Mutex // guards what follows

@@ -125,58 +125,66 @@ func readSome(rng *rand.Rand, l *Log) (read int, err error) {
 
 // Compaction is cut off at any moment: the table that the log stands for stays.
 func TestCompactionCrashes(t *testing.T) {
-	cfg := Config{SegmentBytes: 2500, Compact: true, DeleteRetention: time.Hour, MinDirtyRatio: 0.01}
-	var passes atomic.Int64
+	passes := int64(0)
 	for seed := range uint64(25) {
-		rng := rand.New(rand.NewPCG(seed, 5))
-		k := newKit(t, cfg)
-		k.o.Metrics = &Metrics{Compacted: func(_, _ int64) { passes.Add(1) }}
-		k.s.opts.CompactionMemory, k.o.CompactionMemory = 700, 700
-		if seed%2 == 1 {
-			k.s.opts.DirectBytes, k.o.DirectBytes = 1, 1
+		passes += crashCompaction(t, seed)
+	}
+	if passes < 20 {
+		t.Fatalf("%d passes of compaction: nothing was tested", passes)
+	}
+}
+
+// crashCompaction returns how many passes there were.
+func crashCompaction(t *testing.T, seed uint64) int64 {
+	var passes atomic.Int64
+	cfg := Config{SegmentBytes: 2500, Compact: true, DeleteRetention: time.Hour, MinDirtyRatio: 0.01}
+	rng := rand.New(rand.NewPCG(seed, 5))
+	k := newKit(t, cfg)
+	k.s.Abort()
+	k.o.Metrics = &Metrics{Compacted: func(_, _ int64) { passes.Add(1) }}
+	k.o.CompactionMemory, k.o.TailBytes = 700, []int64{1, 1 << 20}[rng.IntN(2)]
+	if seed%2 == 1 {
+		k.o.DirectBytes = 1
+	}
+	want := map[string]string{}
+	k.p = newPauser(seed, []float64{0, 0.1}[rng.IntN(2)])
+	k.open(cfg)
+	for range 5 {
+		for range 20 + rng.IntN(60) {
+			key := fmt.Sprint("k", rng.IntN(12))
+			if rng.IntN(10) == 0 {
+				k.add(tomb(k.ms(), key))
+				want[key] = ""
+			} else {
+				v := value(rng.IntN(1e6), rng.IntN(200))
+				k.add(rec(k.ms(), key, v))
+				want[key] = v
+			}
 		}
-		want := map[string]string{}
-		for range 5 {
-			for range 20 + rng.IntN(60) {
-				key := fmt.Sprint("k", rng.IntN(12))
-				if rng.IntN(10) == 0 {
-					k.add(tomb(k.ms(), key))
-					want[key] = ""
-				} else {
-					v := value(rng.IntN(1e6), rng.IntN(200))
-					k.add(rec(k.ms(), key, v))
-					want[key] = v
-				}
-			}
-			if rng.IntN(3) == 0 {
-				k.checkpoint()
-			}
-			done := make(chan struct{})
-			go func() {
-				defer close(done)
-				_ = k.s.Maintain(context.Background()) // the crash may cut it off
-			}()
-			for range rng.IntN(2000) {
-				_ = k.s.cached.Load() // let it get somewhere
-			}
-			if rng.IntN(2) == 0 {
-				<-done
-			}
-			disk := k.fs.Crash(rng.Uint64())
-			k.s.Abort()
+		if rng.IntN(3) == 0 {
+			k.checkpoint()
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = k.s.Maintain(context.Background()) // the crash may cut it off
+		}()
+		k.p.moved(rng.Int64N(200)) // let it get somewhere
+		if rng.IntN(3) == 0 {
 			<-done
-			k.fs = disk
-			k.open(cfg)
-			k.l.SetHighWatermark(k.l.EndOffset())
-			if got, _ := table(t, k.l); fmt.Sprint(got) != fmt.Sprint(want) {
-				t.Fatalf("seed %d:\n%v\n%v", seed, got, want)
-			}
 		}
+		disk := k.fs.Crash(rng.Uint64())
 		k.s.Abort()
+		<-done
+		k.fs = disk
+		k.open(cfg)
+		k.l.SetHighWatermark(k.l.EndOffset())
+		if got, _ := table(t, k.l); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Fatalf("seed %d:\n%v\n%v\n%s", seed, got, want, describe(disk, k.o))
+		}
 	}
-	if passes.Load() < 20 {
-		t.Fatalf("%d passes of compaction: nothing was tested", passes.Load())
-	}
+	k.s.Abort()
+	return passes.Load()
 }
 
 // Trims and truncations of a log whose start is within a batch.
