@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/chroniklog/chronik/raft"
 	"github.com/chroniklog/chronik/server/config"
 )
@@ -305,13 +307,17 @@ func TestClusterRefusesStrangers(t *testing.T) {
 		create(t, other, `{"name":"precious"}`)
 		produce(t, other, "precious", "keep")
 		other.stop()
+		before := treeSums(t, other.o.cfg.DataDir)
 		stranger := c.Prepare(WithConfig(func(cfg *config.Config) { cfg.DataDir = other.o.cfg.DataDir }))
 		err := stranger.tryStart()
 		if err == nil {
 			t.Fatal("a node with another cluster's data was let in")
 		}
-		if !errors.Is(err, raft.ErrForeign) {
-			t.Errorf("it is not said why: %v", err)
+		if !errors.Is(err, raft.ErrForeign) || !strings.Contains(err.Error(), "--join") {
+			t.Errorf("it is not said why, and what to do: %v", err)
+		}
+		if diff := cmp.Diff(before, treeSums(t, other.o.cfg.DataDir)); diff != "" {
+			t.Error("the directory was changed:", diff)
 		}
 		other.start()
 		if page := read(t, other, "precious", 0, "offset=0"); page.values() != "keep" {
@@ -321,10 +327,8 @@ func TestClusterRefusesStrangers(t *testing.T) {
 	})
 	t.Run("a duplicate node id", func(t *testing.T) {
 		twin := c.Prepare(WithConfig(func(cfg *config.Config) { cfg.NodeID = 2 }))
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		defer cancel()
-		if err := twin.tryStartWithin(ctx); err == nil {
-			t.Error("a second node 2 was let in")
+		if err := twin.tryStart(); !errors.Is(err, raft.ErrNodeIDTaken) || !strings.Contains(err.Error(), "--node-id") {
+			t.Errorf("a second node 2: %v", err)
 		}
 		c.Nodes = c.Nodes[:3]
 	})
