@@ -3,8 +3,8 @@
 //
 //	make bench                         about fifteen minutes
 //	BENCH_SHORT=1 make bench           about two
-//	make bench-cluster                 three nodes: about twelve minutes
-//	BENCH_SHORT=1 make bench-cluster   about two and a half
+//	make bench-cluster                 three nodes: about ten minutes
+//	BENCH_SHORT=1 make bench-cluster   under two
 //
 // Absolute figures of a shared machine say little, so every workload is run
 // beside its limits (a handler that does nothing, the disk's own append and
