@@ -30,6 +30,8 @@ func goals() []goal {
 		{"W1", "… over NATS default (not synced)", "W1 chronik /s", "W1 nats default /s", 0, false, 0, "req/s", 0},
 		{"W2", "100 × 1 KB batches, over disk 1 MiB append+fdatasync", "W2 chronik 1 KB /s", "disk 1024K bytes/s",
 			0.8, false, batchRecords * largeValue * mb, "MB/s", batchRecords * largeValue},
+		{"W2", "… from 16 connections", "W2 chronik 1 KB 16 /s", "disk 1024K bytes/s",
+			0, false, batchRecords * largeValue * mb, "MB/s", batchRecords * largeValue},
 		{"W2", "… records over NATS sync always, asynchronous", "W2 chronik 1 KB /s", "W2 nats always /s", 0, false,
 			batchRecords, "records/s", batchRecords},
 		{"W2", "… records over NATS default, asynchronous", "W2 chronik 1 KB /s", "W2 nats default /s", 0, false,

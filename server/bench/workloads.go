@@ -103,6 +103,11 @@ func (b *bench) w2(ctx context.Context, s servers) error {
 	if err := b.load(ctx, "W2 chronik 1 KB", s.narrow, plan); err != nil {
 		return err
 	}
+	// As many bytes in a cycle as the yardstick writes in a sync.
+	plan.Connections = 16
+	if err := b.load(ctx, "W2 chronik 1 KB 16", s.narrow, plan); err != nil {
+		return err
+	}
 	plan.Path, plan.BodyFile, plan.Connections = "/v1/topics/w2small/batches?partition=0", b.file("small"), 16
 	if err := b.load(ctx, "W2 chronik 100 B", s.narrow, plan); err != nil {
 		return err
