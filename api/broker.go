@@ -53,6 +53,8 @@ type appender interface {
 type reader interface {
 	Read(context.Context, server.ReadRequest) (server.ReadResult, error)
 	Offsets(ctx context.Context, topic string, p int32) (partition.Offsets, error)
+	// PartitionState is what the metadata says: no other node is asked.
+	PartitionState(topic string, p int32) (server.PartitionInfo, error)
 	OffsetForTime(ctx context.Context, topic string, p int32, ts int64) (offset, timestamp int64, ok bool, err error)
 	Subscribe(topic string, p int32, ch chan<- struct{}) (cancel func(), err error)
 	KeyOffset(ctx context.Context, topic string, p int32, key []byte) (offset int64, live bool, err error)

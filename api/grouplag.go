@@ -7,8 +7,10 @@ import (
 	"sync"
 
 	"github.com/chroniklog/chronik/api/gen"
+	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/coordinator"
 	"github.com/chroniklog/chronik/server/group"
+	"github.com/chroniklog/chronik/server/partition"
 )
 
 // maxLagAsks bounds the partitions that are asked at once for their offsets.
@@ -73,7 +75,10 @@ func groupRows(d *coordinator.Description) []gen.GroupPartition {
 // lagOf asks for a partition's offsets. What can't be known is said of the
 // partition: the others are of use without it.
 func (s *Server) lagOf(ctx context.Context, p *gen.GroupPartition) {
-	o, err := s.broker.Offsets(ctx, p.Topic, p.Partition)
+	o, err := partition.Offsets{}, error(server.ErrNoLeader)
+	if !s.leaderless(p.Topic, p.Partition) {
+		o, err = s.broker.Offsets(ctx, p.Topic, p.Partition)
+	}
 	if err != nil {
 		problem, _ := problemOf(err)
 		p.Error = &problem.Code

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/coordinator"
 	"github.com/chroniklog/chronik/server/group"
 	"github.com/chroniklog/chronik/server/partition"
@@ -26,6 +27,7 @@ type groupPage struct {
 	room    int64  // bytes
 	quota   int64  // records that one turn may still take
 	started bool   // a record was written
+	skipped error  // why partitions are passed over; nil: none is
 }
 
 func newGroupPage(s *Server, w http.ResponseWriter, p *pollParams, seat *coordinator.Seat) *groupPage {
@@ -159,8 +161,18 @@ func (g *groupPage) emit(p int32, r *record.Record) bool {
 }
 
 // gather takes records until the page is full or nothing is left. Partitions
-// share the page, as those of a topic do.
+// share the page, as those of a topic do. One that can't be read for now does
+// not hold up the others.
 func (g *groupPage) gather(ctx context.Context) error {
+	g.skipped = nil
+	for _, f := range g.feeds {
+		for i := range f.spans {
+			f.spans[i].end = noEnd
+			if g.s.leaderless(f.topic.Name, f.spans[i].partition) {
+				g.skip(&f.spans[i], server.ErrNoLeader)
+			}
+		}
+	}
 	for {
 		took := false
 		for _, f := range g.feeds {
@@ -169,7 +181,7 @@ func (g *groupPage) gather(ctx context.Context) error {
 			}
 			g.topic, g.quota = f.topic.Name, max(g.left/g.spans(), 1)
 			_, n, err := f.round(ctx, int(min(g.room, readChunk)), g)
-			if err != nil && n == 0 && f.rewind(err) {
+			if err != nil && n == 0 && (f.rewind(err) || g.pass(f.last(), err)) {
 				took = true
 				continue
 			}
@@ -184,22 +196,56 @@ func (g *groupPage) gather(ctx context.Context) error {
 	}
 }
 
+// leaderless tells whether nobody leads a partition: a read would wait for a
+// leader, which may be long.
+func (s *Server) leaderless(topic string, p int32) bool {
+	info, err := s.broker.PartitionState(topic, p)
+	return err == nil && info.Leader == 0
+}
+
+// skip leaves a partition out of the page.
+func (g *groupPage) skip(sp *span, why error) { sp.end, g.skipped = sp.next, why }
+
+// pass leaves out a partition whose error may pass.
+func (g *groupPage) pass(sp *span, err error) bool {
+	if problem, _ := problemOf(err); !problem.Retryable {
+		return false
+	}
+	g.skip(sp, err)
+	return true
+}
+
+// last is the span that round has looked at.
+func (f *feed) last() *span { return &f.spans[(f.turn+len(f.spans)-1)%len(f.spans)] }
+
 // rewind starts a partition over whose log ends before the committed offset:
 // the topic was deleted and created anew.
 func (f *feed) rewind(err error) bool {
-	if _, beyond := beyondEnd(err); !beyond {
-		return false
-	}
-	turn := f.turn - 1 // round has moved on
-	if turn < 0 {
-		turn = len(f.spans) - 1
-	}
-	sp := &f.spans[turn]
-	if sp.next == 0 {
+	sp := f.last()
+	if _, beyond := beyondEnd(err); !beyond || sp.next == 0 {
 		return false
 	}
 	sp.next, sp.floating = 0, true
 	return true
+}
+
+// readable tells whether some partition has something to read; those that
+// can't be asked for now are passed over.
+func (g *groupPage) readable(ctx context.Context, f *feed) (bool, error) {
+	for i := range f.spans {
+		sp := &f.spans[i]
+		if g.s.leaderless(f.topic.Name, sp.partition) {
+			continue
+		}
+		o, err := g.s.broker.Offsets(ctx, f.topic.Name, sp.partition)
+		if err == nil && f.visible(&o) > sp.next {
+			return true, nil
+		}
+		if err != nil && !g.pass(sp, err) {
+			return false, err
+		}
+	}
+	return false, nil
 }
 
 // await waits until something is readable and returns true, or false when the
@@ -218,7 +264,7 @@ func (g *groupPage) await(ctx context.Context, d time.Duration, moved <-chan str
 	defer putTimer(t)
 	for {
 		for _, f := range g.feeds {
-			if ok, err := f.readable(ctx); ok || err != nil {
+			if ok, err := g.readable(ctx, f); ok || err != nil {
 				return ok, err
 			}
 		}

@@ -63,6 +63,7 @@ func (s *Server) poll(w http.ResponseWriter, r *http.Request, p *pollParams) err
 		if err != nil {
 			return p.fenced(err)
 		}
+		p.committed = p.committed || len(acks) > 0
 		acks, fresh = nil, false
 		if seat.Generation == 0 && deadline.After(s.now()) && !s.drains() {
 			continue
@@ -132,23 +133,39 @@ func (s *Server) serveSeat(
 		g.finish()
 		return true, nil
 	}
-	if err := g.open(r.Context()); seatLost(err) {
+	err = g.fill(r.Context(), deadline)
+	switch {
+	case seatLost(err), errors.Is(err, errSeatMoved):
 		return false, nil
-	} else if err != nil {
+	case err != nil && !g.started && !p.committed:
 		return false, err
 	}
-	if err := g.gather(r.Context()); err != nil && !g.started {
-		return false, err
-	}
-	if left := deadline.Sub(s.now()); !g.started && left > 0 {
-		moved := s.watchSeat(r.Context(), p, seat)
-		defer moved.stop()
-		if err := g.wait(r.Context(), deadline, moved); err != nil {
-			return false, moved.why(err)
-		}
-	}
+	// An error after the first record, or after the ack was committed, is left
+	// to the next poll: an answer must not say that nothing was done.
 	g.finish()
 	return true, nil
+}
+
+// fill takes the seat's records, waiting for some. The error tells why there
+// are none, or no more.
+func (g *groupPage) fill(ctx context.Context, deadline time.Time) error {
+	if err := g.open(ctx); err != nil {
+		return err
+	}
+	if err := g.gather(ctx); err != nil || g.started {
+		return err
+	}
+	if deadline.After(g.s.now()) {
+		moved := g.s.watchSeat(ctx, g.p, g.seat)
+		defer moved.stop()
+		if err := g.wait(ctx, deadline, moved); err != nil {
+			return moved.why(err)
+		}
+	}
+	if g.started {
+		return nil
+	}
+	return g.skipped
 }
 
 // wait waits for records and takes them.
@@ -160,6 +177,9 @@ func (g *groupPage) wait(ctx context.Context, deadline time.Time, moved *seatWat
 		}
 		if err := g.gather(ctx); err != nil || g.started {
 			return err
+		}
+		if g.skipped != nil { // there is something that can't be read for now
+			g.s.broker.AwaitLeader(ctx)
 		}
 	}
 }
@@ -208,9 +228,10 @@ func (s *Server) watchSeat(ctx context.Context, p *pollParams, seat *coordinator
 	return sw
 }
 
-// why is the error of a wait: none when there is another seat to be had.
+// why is the error of a wait; errSeatMoved when there is another seat to be
+// had.
 func (sw *seatWatch) why(err error) error {
-	if errors.Is(err, errSeatMoved) {
+	if errors.Is(err, errSeatMoved) && sw.err != nil {
 		return sw.err
 	}
 	return err

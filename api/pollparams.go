@@ -50,6 +50,7 @@ type pollParams struct {
 	clientID, host   string
 	topics           []string
 	ack              *group.Ack
+	committed        bool // the ack
 	latest           bool
 	limit, maxBytes  int64
 	wait, session    time.Duration

@@ -164,6 +164,51 @@ func TestGroupDrain(t *testing.T) {
 	}
 }
 
+// A partition without a leader does not keep the others from being read, and
+// an ack that was committed is not answered by an error.
+func TestGroupLeaderless(t *testing.T) {
+	c := StartCluster(t, 3)
+	call(t, c.Nodes[0], "POST /v1/topics", `{"name":"t","partitions":3,"replication_factor":1}`, jsonType).want(t, 201)
+	for p := range 3 {
+		put(t, c.Nodes[0], p, "first")
+	}
+	var list struct {
+		Partitions []struct{ Partition, Leader int32 }
+	}
+	call(t, c.Nodes[0], "GET /v1/topics/t/partitions", "").want(t, 200).decode(t, &list)
+	w := newWorker(t, "session_ms", 30_000)
+	w.seated(c.Nodes[0], 3)
+	if p := w.poll(c.Nodes[0], 0); len(p.Records) != 3 {
+		t.Fatalf("%+v", p)
+	}
+	victim := list.Partitions[0]
+	front := c.Nodes[victim.Leader%3]
+	c.Nodes[victim.Leader-1].Kill()
+	leaderless := func() bool {
+		call(t, front, "GET /v1/topics/t/partitions", "").want(t, 200).decode(t, &list)
+		return list.Partitions[0].Leader == 0
+	}
+	waitFor(t, leaderless)
+	p := w.poll(front, 0)
+	if got := p.values(); len(p.Records) != 2 || len(got[victim.Partition]) != 0 {
+		t.Errorf("served %v", got)
+	}
+	// What is left can't be read: that is said, unless the ack was committed.
+	if p := w.done(front, 0); len(p.Records) != 0 || p.Generation == 0 {
+		t.Errorf("%+v", p)
+	}
+	if p := w.try(front, 0, "").want(t, 503).problem(t); p.Code != "no_leader" {
+		t.Errorf("%+v", p)
+	}
+	if g := seeGroup(t, front); g.Lag != 0 || g.Partitions[1].Lag != 0 {
+		t.Errorf("%+v", g)
+	}
+	put(t, front, int(list.Partitions[1].Partition), "second")
+	if p := w.poll(front, time.Second); len(p.Records) != 1 || p.Records[0].Value != "second" {
+		t.Errorf("%+v", p)
+	}
+}
+
 func pollBody(w *worker) map[string]any {
 	body := maps.Clone(w.body)
 	body["wait_ms"] = 30_000
