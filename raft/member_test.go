@@ -322,3 +322,39 @@ func TestLearn(t *testing.T) {
 		t.Errorf("members: %v", r.members)
 	}
 }
+
+// A removal goes through though its controller is killed meanwhile, and the
+// removed node, which was cut off, stays out.
+func TestRemovalThroughAKill(t *testing.T) {
+	c := newTestCluster(t, 1, 2, 3, 4, 5)
+	c.static(1, 2, 3, 4, 5)
+	lead := c.leader()
+	gone, asked := lead%5+1, (lead+1)%5+1
+	c.stop(gone)
+	removed := make(chan error, 1)
+	node := c.nodes[asked].Node
+	go func() { removed <- node.RemoveNode(t.Context(), gone) }()
+	c.stop(lead)
+	if err := <-removed; err != nil {
+		t.Fatal(err)
+	}
+	c.mustStart(lead, maps.Clone(c.addrs), "")
+	c.mustStart(gone, maps.Clone(c.addrs), "")
+	eventually(t, func() bool {
+		for id, n := range c.nodes {
+			s := n.Status()
+			if id != gone && (s.Changing || len(s.Voters) != 3 || len(s.Learners) != 1 || slices.Contains(s.Voters, gone)) {
+				return false
+			}
+		}
+		return true
+	})
+	propose(t, c.nodes[lead].Node, register(1))
+	c.nodes[asked].View(func(m *meta.Image) {
+		for _, p := range m.Members() {
+			if p.Node == gone {
+				t.Errorf("the removed node is a member: %+v", p)
+			}
+		}
+	})
+}

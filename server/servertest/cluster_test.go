@@ -251,7 +251,11 @@ func TestClusterWithoutQuorum(t *testing.T) {
 	})
 	a := call(t, survivor, "POST /v1/topics", `{"name":"two","replication_factor":1}`, jsonType).
 		want(t, http.StatusServiceUnavailable)
-	if a.Header.Get("Retry-After") == "" || a.code(t) == "" {
+	var problem struct {
+		Outcome string `json:"outcome"`
+	}
+	a.decode(t, &problem)
+	if a.Header.Get("Retry-After") == "" || a.code(t) == "" || problem.Outcome != "not_applied" {
 		t.Errorf("no advice: %v %s", a.Header, a.body)
 	}
 	if r := produce(t, survivor, "one", "x"); r.Offset != 0 {
