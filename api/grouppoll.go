@@ -60,6 +60,9 @@ func (s *Server) poll(w http.ResponseWriter, r *http.Request, p *pollParams) err
 				Session: p.session, Topics: p.topics,
 			},
 		})
+		if err != nil && p.committed { // the next poll meets the error
+			return s.answerUnseated(w, p)
+		}
 		if err != nil {
 			return p.fenced(err)
 		}
@@ -73,6 +76,14 @@ func (s *Server) poll(w http.ResponseWriter, r *http.Request, p *pollParams) err
 			return err
 		}
 	}
+}
+
+// answerUnseated answers without records: the member has no seat now.
+func (s *Server) answerUnseated(w http.ResponseWriter, p *pollParams) error {
+	g := newGroupPage(s, w, p, &coordinator.Seat{})
+	defer g.release()
+	g.finish()
+	return nil
 }
 
 // generation is the one that is acknowledged in.
