@@ -96,15 +96,20 @@ func (g *Group) onAttend(now int64, e *Attend) {
 
 // join is what the group says for the member when it joins.
 func (e *Attend) join() Join {
-	metadata := (&Subscription{Topics: e.Topics}).Append(nil)
-	j := Join{
+	return Join{
 		Token: hosted, MemberID: e.MemberID, NewID: e.MemberID, Instance: e.Instance, ClientID: e.ClientID, Host: e.Host,
 		Session: e.Session, Rebalance: e.Session, ProtocolType: consumerProtocol,
+		Protocols: hostedProtocols((&Subscription{Topics: e.Topics}).Append(nil)),
 	}
+}
+
+// hostedProtocols are what a hosted member offers, whatever the generation uses
+// of it: the log keeps that only.
+func hostedProtocols(subscription []byte) (list []Protocol) {
 	for _, name := range Assignors() {
-		j.Protocols = append(j.Protocols, Protocol{Name: name, Metadata: metadata})
+		list = append(list, Protocol{Name: name, Metadata: subscription})
 	}
-	return j
+	return list
 }
 
 // mayAttend judges an attendance; m is the member of the id, owner the id that

@@ -56,6 +56,9 @@ func Restore(now int64, md *Metadata, cfg Config) *Group {
 			id: o.ID, instance: o.Instance, clientID: o.ClientID, host: o.Host, session: o.Session, rebal: o.Rebalance,
 			protocols: []Protocol{{Name: md.Protocol, Metadata: o.Subscription}}, assignment: o.Assignment,
 		}
+		if m.hosted() {
+			m.protocols = hostedProtocols(o.Subscription)
+		}
 		m.keepAlive(now)
 		g.members[m.id] = m
 		g.order = append(g.order, m.id)
