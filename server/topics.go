@@ -300,13 +300,21 @@ func (b *Broker) AddPartitions(ctx context.Context, name string, g Growth) (Topi
 	if err != nil {
 		return Topic{}, fmt.Errorf("%s: %w", op, err)
 	}
-	err = b.change(ctx, op, &meta.CreatePartitions{
+	res, err := b.propose(ctx, &meta.CreatePartitions{
 		ID: e.topic.ID, From: e.topic.Partitions, Assignments: assignments,
 	})
-	if err != nil {
-		return Topic{}, err
+	if err == nil {
+		if err = b.dir.awaitIndex(ctx, res.Index); err != nil {
+			err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+		}
 	}
-	if err := b.awaitLed(ctx, func() *entry { return b.dir.id(e.topic.ID) }); err != nil {
+	if err == nil {
+		err = b.awaitLed(ctx, func() *entry { return b.dir.id(e.topic.ID) })
+	}
+	if err == nil { // so that whichever node is asked next knows them
+		err = b.awaitEverywhere(ctx, res.Index)
+	}
+	if err != nil {
 		return Topic{}, fmt.Errorf("%s: %w", op, err)
 	}
 	return b.TopicByID(e.topic.ID)
