@@ -17,6 +17,8 @@ type clusterAdmin interface {
 	RemoveNode(ctx context.Context, id server.NodeID) error
 	MoveController(ctx context.Context, id server.NodeID) error
 	ElectPreferred(ctx context.Context, topic string) (elected int, err error)
+	ElectLeader(ctx context.Context, topic string, p int32) error
+	ElectUnclean(ctx context.Context, topic string, p int32, leader server.NodeID) error
 	ReassignThrottled(ctx context.Context, topic string, p int32, replicas []server.NodeID, throttle int64,
 	) (server.PartitionInfo, error)
 	CancelReassign(ctx context.Context, topic string, p int32) (server.PartitionInfo, error)
@@ -100,11 +102,38 @@ func (s *Server) ElectLeaders(
 			return nil, badField("topic", "is empty; leave it out to mean every topic")
 		}
 	}
+	if req.Body != nil && (req.Body.Partition != nil || deref(req.Body.Unclean) || req.Body.Leader != nil) {
+		return s.electOne(ctx, topic, req.Body)
+	}
 	n, err := s.broker.ElectPreferred(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
 	return gen.ElectLeaders200JSONResponse{Elected: int32(n)}, nil
+}
+
+// electOne elects the leader of one partition.
+func (s *Server) electOne(ctx context.Context, topic string, e *gen.Election,
+) (gen.ElectLeadersResponseObject, error) {
+	unclean := deref(e.Unclean)
+	switch {
+	case topic == "":
+		return nil, badField("topic", "is missing: an election of one partition, or an unclean one, names its topic")
+	case e.Partition == nil:
+		return nil, badField("partition", "is missing: an unclean election is of one partition")
+	case e.Leader != nil && !unclean:
+		return nil, badField("leader", "is for unclean elections; the preferred leader is the first replica")
+	}
+	var err error
+	if unclean {
+		err = s.broker.ElectUnclean(ctx, topic, *e.Partition, deref(e.Leader))
+	} else {
+		err = s.broker.ElectLeader(ctx, topic, *e.Partition)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return gen.ElectLeaders200JSONResponse{Elected: 1}, nil
 }
 
 // ReassignPartition implements PUT …/partitions/{partition}/replicas.

@@ -59,6 +59,15 @@ func (b *fakeBroker) ElectPreferred(_ context.Context, topic string) (int, error
 	return 2, err
 }
 
+func (b *fakeBroker) ElectLeader(ctx context.Context, topic string, p int32) error {
+	_, err := b.Partition(ctx, topic, p)
+	return err
+}
+
+func (b *fakeBroker) ElectUnclean(ctx context.Context, topic string, p int32, _ server.NodeID) error {
+	return b.ElectLeader(ctx, topic, p)
+}
+
 func (b *fakeBroker) ReassignThrottled(
 	ctx context.Context, topic string, p int32, replicas []server.NodeID, _ int64,
 ) (server.PartitionInfo, error) {

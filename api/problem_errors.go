@@ -131,7 +131,7 @@ var sentinels = [...]mapping{
 	{meta.ErrNotEnoughBrokers, CodeNotEnoughBrokers},
 	{meta.ErrInvalidCommand, CodeBadRequest},
 	{meta.ErrConflict, CodeConflict},
-	{meta.ErrNoElection, CodeNoLeader},
+	{meta.ErrNoElection, CodeConflict},
 	{meta.ErrRequestExpired, CodeOutcomeUnknown},
 	{meta.ErrCorrupt, CodeInternal},
 	{meta.ErrVersion, CodeInternal},

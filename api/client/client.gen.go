@@ -1085,8 +1085,17 @@ type Elected struct {
 
 // Election defines model for Election.
 type Election struct {
+	// Leader Who leads after an unclean election. Without it, the first replica that is alive.
+	Leader *int32 `json:"leader,omitempty"`
+
+	// Partition Without it, every partition of the topic.
+	Partition *int32 `json:"partition,omitempty"`
+
 	// Topic Without it, every topic.
 	Topic *string `json:"topic,omitempty"`
+
+	// Unclean Accept that records are lost. Needs topic and partition.
+	Unclean *bool `json:"unclean,omitempty"`
 }
 
 // Encoding defines model for Encoding.
@@ -2430,18 +2439,22 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/cluster/controller (the `MoveController` operationId).
 	MoveController(ctx context.Context, body MoveControllerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ElectLeadersWithBody Give leadership back to preferred replicas
+	// ElectLeadersWithBody Give leadership back to preferred replicas, or force a leader
 	//
 	// The first replica of each partition leads again where it is live, in sync and not draining. The controller does this by itself every now and then.
+	//
+	// With "unclean" a live replica is made to lead one partition that has no leader, whatever its log lacks: acknowledged records may be lost. It is the last resort when the in-sync replicas are gone for good.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/cluster/elections (the `ElectLeaders` operationId).
 	ElectLeadersWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ElectLeaders Give leadership back to preferred replicas
+	// ElectLeaders Give leadership back to preferred replicas, or force a leader
 	//
 	// The first replica of each partition leads again where it is live, in sync and not draining. The controller does this by itself every now and then.
+	//
+	// With "unclean" a live replica is made to lead one partition that has no leader, whatever its log lacks: acknowledged records may be lost. It is the last resort when the in-sync replicas are gone for good.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2914,9 +2927,11 @@ func (c *Client) MoveController(ctx context.Context, body MoveControllerJSONRequ
 	return c.Client.Do(req)
 }
 
-// ElectLeadersWithBody Give leadership back to preferred replicas
+// ElectLeadersWithBody Give leadership back to preferred replicas, or force a leader
 //
 // The first replica of each partition leads again where it is live, in sync and not draining. The controller does this by itself every now and then.
+//
+// With "unclean" a live replica is made to lead one partition that has no leader, whatever its log lacks: acknowledged records may be lost. It is the last resort when the in-sync replicas are gone for good.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2933,9 +2948,11 @@ func (c *Client) ElectLeadersWithBody(ctx context.Context, contentType string, b
 	return c.Client.Do(req)
 }
 
-// ElectLeaders Give leadership back to preferred replicas
+// ElectLeaders Give leadership back to preferred replicas, or force a leader
 //
 // The first replica of each partition leads again where it is live, in sync and not draining. The controller does this by itself every now and then.
+//
+// With "unclean" a live replica is made to lead one partition that has no leader, whatever its log lacks: acknowledged records may be lost. It is the last resort when the in-sync replicas are gone for good.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -7243,18 +7260,22 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/cluster/controller (the `MoveController` operationId).
 	MoveControllerWithResponse(ctx context.Context, body MoveControllerJSONRequestBody, reqEditors ...RequestEditorFn) (*MoveControllerResponse, error)
 
-	// ElectLeadersWithBodyWithResponse Give leadership back to preferred replicas
+	// ElectLeadersWithBodyWithResponse Give leadership back to preferred replicas, or force a leader
 	//
 	// The first replica of each partition leads again where it is live, in sync and not draining. The controller does this by itself every now and then.
+	//
+	// With "unclean" a live replica is made to lead one partition that has no leader, whatever its log lacks: acknowledged records may be lost. It is the last resort when the in-sync replicas are gone for good.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/cluster/elections (the `ElectLeaders` operationId).
 	ElectLeadersWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ElectLeadersResponse, error)
 
-	// ElectLeadersWithResponse Give leadership back to preferred replicas
+	// ElectLeadersWithResponse Give leadership back to preferred replicas, or force a leader
 	//
 	// The first replica of each partition leads again where it is live, in sync and not draining. The controller does this by itself every now and then.
+	//
+	// With "unclean" a live replica is made to lead one partition that has no leader, whatever its log lacks: acknowledged records may be lost. It is the last resort when the in-sync replicas are gone for good.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8098,6 +8119,8 @@ type ElectLeadersResponse struct {
 	ApplicationproblemJSON404 *Problem404
 	// ApplicationproblemJSON408 the response for an HTTP 408 `application/problem+json` response
 	ApplicationproblemJSON408 *Problem408
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem409
 	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
 	ApplicationproblemJSON413 *Problem413
 	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
@@ -8139,6 +8162,11 @@ func (r ElectLeadersResponse) GetApplicationproblemJSON404() *Problem404 {
 // GetApplicationproblemJSON408 returns the response for an HTTP 408 `application/problem+json` response
 func (r ElectLeadersResponse) GetApplicationproblemJSON408() *Problem408 {
 	return r.ApplicationproblemJSON408
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r ElectLeadersResponse) GetApplicationproblemJSON409() *Problem409 {
+	return r.ApplicationproblemJSON409
 }
 
 // GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
@@ -13031,9 +13059,11 @@ func (c *ClientWithResponses) MoveControllerWithResponse(ctx context.Context, bo
 	return ParseMoveControllerResponse(rsp)
 }
 
-// ElectLeadersWithBodyWithResponse Give leadership back to preferred replicas
+// ElectLeadersWithBodyWithResponse Give leadership back to preferred replicas, or force a leader
 //
 // The first replica of each partition leads again where it is live, in sync and not draining. The controller does this by itself every now and then.
+//
+// With "unclean" a live replica is made to lead one partition that has no leader, whatever its log lacks: acknowledged records may be lost. It is the last resort when the in-sync replicas are gone for good.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13046,9 +13076,11 @@ func (c *ClientWithResponses) ElectLeadersWithBodyWithResponse(ctx context.Conte
 	return ParseElectLeadersResponse(rsp)
 }
 
-// ElectLeadersWithResponse Give leadership back to preferred replicas
+// ElectLeadersWithResponse Give leadership back to preferred replicas, or force a leader
 //
 // The first replica of each partition leads again where it is live, in sync and not draining. The controller does this by itself every now and then.
+//
+// With "unclean" a live replica is made to lead one partition that has no leader, whatever its log lacks: acknowledged records may be lost. It is the last resort when the in-sync replicas are gone for good.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14153,6 +14185,13 @@ func ParseElectLeadersResponse(rsp *http.Response) (*ElectLeadersResponse, error
 			return nil, err
 		}
 		response.ApplicationproblemJSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem409
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
 		var dest Problem413

@@ -427,8 +427,17 @@ type Elected struct {
 
 // Election defines model for Election.
 type Election struct {
+	// Leader Who leads after an unclean election. Without it, the first replica that is alive.
+	Leader *int32 `json:"leader,omitempty"`
+
+	// Partition Without it, every partition of the topic.
+	Partition *int32 `json:"partition,omitempty"`
+
 	// Topic Without it, every topic.
 	Topic *string `json:"topic,omitempty"`
+
+	// Unclean Accept that records are lost. Needs topic and partition.
+	Unclean *bool `json:"unclean,omitempty"`
 }
 
 // ErrorCode The entries of components.x-problems tell each code's status, retryability and outcome.
@@ -932,7 +941,7 @@ type ServerInterface interface {
 	// MoveController Make another node the controller
 	// (POST /v1/cluster/controller)
 	MoveController(w http.ResponseWriter, r *http.Request)
-	// ElectLeaders Give leadership back to preferred replicas
+	// ElectLeaders Give leadership back to preferred replicas, or force a leader
 	// (POST /v1/cluster/elections)
 	ElectLeaders(w http.ResponseWriter, r *http.Request)
 	// RemoveNode Remove a stopped node from the cluster
@@ -1022,7 +1031,7 @@ func (_ Unimplemented) MoveController(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// ElectLeaders Give leadership back to preferred replicas
+// ElectLeaders Give leadership back to preferred replicas, or force a leader
 // (POST /v1/cluster/elections)
 func (_ Unimplemented) ElectLeaders(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
@@ -2548,6 +2557,22 @@ func (response ElectLeaders408ApplicationProblemPlusJSONResponse) VisitElectLead
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(408)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ElectLeaders409ApplicationProblemPlusJSONResponse struct {
+	Problem409ApplicationProblemPlusJSONResponse
+}
+
+func (response ElectLeaders409ApplicationProblemPlusJSONResponse) VisitElectLeadersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6281,7 +6306,7 @@ type StrictServerInterface interface {
 	// MoveController Make another node the controller
 	// (POST /v1/cluster/controller)
 	MoveController(ctx context.Context, request MoveControllerRequestObject) (MoveControllerResponseObject, error)
-	// ElectLeaders Give leadership back to preferred replicas
+	// ElectLeaders Give leadership back to preferred replicas, or force a leader
 	// (POST /v1/cluster/elections)
 	ElectLeaders(ctx context.Context, request ElectLeadersRequestObject) (ElectLeadersResponseObject, error)
 	// RemoveNode Remove a stopped node from the cluster
