@@ -59,11 +59,12 @@ type Check struct {
 	Err  error
 }
 
-// Server holds what the handlers share. It has no state of its own.
+// Server holds what the handlers share. It has no state of its own, but for
+// what it remembers of header values.
 type Server struct {
 	broker  Broker
-	logger  *slog.Logger
 	groups  Groups
+	logger  *slog.Logger
 	now     func() time.Time
 	limits  Limits
 	tracer  trace.Tracer // nil: tracing is off
@@ -71,6 +72,7 @@ type Server struct {
 	version string
 	gather  prometheus.Gatherer
 	specTag string
+	hints   hints
 }
 
 // errDraining is why a node that shuts down is not ready.

@@ -24,6 +24,7 @@ func (s *Server) answerBatch(w http.ResponseWriter, r *http.Request, p *produce,
 			worst = err
 		}
 	}
+	s.hintBatch(w, p, results)
 	if failed == len(results) {
 		return worst
 	}
@@ -47,6 +48,17 @@ func (s *Server) answerBatch(w http.ResponseWriter, r *http.Request, p *produce,
 	out.buf.b = append(b, "}\n"...)
 	out.finish()
 	return nil
+}
+
+// hintBatch names the leader in the answer if all records went to one
+// partition.
+func (s *Server) hintBatch(w http.ResponseWriter, p *produce, results []result) {
+	for i := range results {
+		if results[i].partition != results[0].partition {
+			return
+		}
+	}
+	s.hint(w, p.topic.Name, results[0].partition)
 }
 
 func outcomeOf(err error) Outcome {

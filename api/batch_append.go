@@ -17,6 +17,13 @@ type outcome struct {
 	appended  partition.Appended
 	err       error
 	waited    bool
+
+	lane *lane // nil: it was refused before it could be sent
+	// send begins the append, or begins it again.
+	send func() (*replica.Pending, error)
+	safe bool // a repeat is known as one
+	held bool // it is not sent, or to be sent again
+	turn int  // lane.moved when it was sent
 }
 
 // wait waits for the answer, once.
@@ -25,8 +32,8 @@ func (o *outcome) wait(ctx context.Context, s *Server) {
 		return
 	}
 	o.waited = true
-	if o.err == nil {
-		o.appended, o.err = s.await(ctx, o.pending)
+	if o.lane != nil {
+		o.lane.await(ctx, s, o)
 	}
 }
 
@@ -61,6 +68,7 @@ type packer struct {
 	now    int64             // the timestamp of records that have none
 	sticky int32             // where records without key and partition go
 	groups map[int32]*packed
+	lanes  map[int32]*lane
 	order  []*packed // groups with records, in the order of their first one
 	seq    int32     // of the next record of an idempotent producer
 	// patient: when the partition has no room, wait for it instead of failing.
@@ -84,7 +92,9 @@ type packed struct {
 }
 
 func (s *Server) newPacker(ctx context.Context, p *produce, cond partition.Conditions) *packer {
-	k := &packer{s: s, ctx: ctx, p: p, cond: cond, groups: map[int32]*packed{}, sticky: anyPartition}
+	k := &packer{
+		s: s, ctx: ctx, p: p, cond: cond, groups: map[int32]*packed{}, lanes: map[int32]*lane{}, sticky: anyPartition,
+	}
 	if p.producer != nil {
 		k.seq = p.producer.Seq
 	}
@@ -121,19 +131,21 @@ func (k *packer) check(rec *batchRecord) error {
 
 // choose is the partition of a record. Records that may go anywhere stay
 // together, so that they share a batch.
-func (k *packer) choose(rec *batchRecord, idemKey string) int32 {
+func (k *packer) choose(rec *batchRecord, idemKey string) (p int32, err error) {
 	switch {
 	case rec.partition != anyPartition:
-		return rec.partition
+		return rec.partition, nil
 	case k.p.partition != anyPartition:
-		return k.p.partition
+		return k.p.partition, nil
 	case rec.key != nil || idemKey != "":
-		return k.s.broker.ChoosePartition(k.p.topic, rec.key, idemKey)
+		return k.s.broker.ChoosePartition(k.ctx, k.p.topic, rec.key, idemKey)
 	}
 	if k.sticky == anyPartition {
-		k.sticky = k.s.broker.ChoosePartition(k.p.topic, nil, "")
+		if k.sticky, err = k.s.broker.ChoosePartition(k.ctx, k.p.topic, nil, ""); err != nil {
+			k.sticky = anyPartition
+		}
 	}
-	return k.sticky
+	return k.sticky, err
 }
 
 // add takes a record that check has let pass.
@@ -146,7 +158,11 @@ func (k *packer) add(rec *batchRecord) result {
 			rec.headers = append(rec.headers[:len(rec.headers):len(rec.headers)], k.trace...)
 		}
 	}
-	g := k.group(k.choose(rec, ""))
+	number, err := k.choose(rec, "")
+	if err != nil {
+		return result{outcome: &outcome{err: err}, timestamp: rec.timestamp}
+	}
+	g := k.group(number)
 	if g.open != nil && k.full(g, rec) {
 		k.send(g)
 	}
@@ -179,11 +195,17 @@ func (k *packer) full(g *packed, rec *batchRecord) bool {
 // batch of ours: the broker packs it.
 func (k *packer) addKeyed(rec *batchRecord, idemKey string) result {
 	hash := bodyHash(rec.key, rec.value, rec.headers, rec.timestamp)
-	o := &outcome{partition: k.choose(rec, idemKey)}
-	o.pending, o.err = k.s.broker.BeginRecord(k.ctx, k.p.topic.Name, o.partition, partition.RecordAppend{
+	o := &outcome{safe: true}
+	if o.partition, o.err = k.choose(rec, idemKey); o.err != nil {
+		return result{outcome: o, timestamp: rec.timestamp}
+	}
+	a := partition.RecordAppend{
 		Key: rec.key, Value: rec.value, Headers: append(rec.headers[:len(rec.headers):len(rec.headers)], k.trace...),
 		Timestamp: rec.timestamp, Acks: k.p.acks, Cond: partition.NoConditions,
 		IdempotencyKey: idemKey, BodyHash: hash,
+	}
+	k.offer(o, func() (*replica.Pending, error) {
+		return k.s.broker.BeginRecord(k.ctx, k.p.topic.Name, o.partition, a)
 	})
 	return result{outcome: o, timestamp: rec.timestamp}
 }

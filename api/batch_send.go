@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bytes"
+	"context"
 	"time"
 
 	"github.com/chroniklog/chronik/server/partition"
@@ -31,7 +33,7 @@ func (k *packer) send(g *packed) {
 			Timestamp: rec.timestamp, Acks: k.p.acks, Cond: k.cond,
 		}
 		k.offer(o, func() (*replica.Pending, error) {
-			return k.s.broker.BeginRecord(k.ctx, k.p.topic.Name, g.partition, a)
+			return k.s.broker.BeginRecord(k.ctx, k.p.topic.Name, o.partition, a)
 		})
 	} else {
 		k.sendBatch(g, o)
@@ -53,25 +55,63 @@ func (k *packer) sendBatch(g *packed, o *outcome) {
 		o.err = err
 		return
 	}
+	o.safe = k.p.producer != nil
 	a := partition.BatchAppend{Batch: batch, Header: h, Acks: k.p.acks, Cond: k.cond}
-	k.offer(o, func() (*replica.Pending, error) {
-		return k.s.broker.BeginBatch(k.ctx, k.p.topic.Name, g.partition, a)
-	})
+	k.offer(o, k.s.sender(k.ctx, k.p.topic.Name, o.partition, a))
+}
+
+// sender makes what sends a batch. The partition owns the bytes that it was
+// given, so a repeat is a copy.
+func (s *Server) sender(ctx context.Context, topic string, number int32, a partition.BatchAppend,
+) func() (*replica.Pending, error) {
+	sent := false
+	return func() (*replica.Pending, error) {
+		if sent {
+			a.Batch = bytes.Clone(a.Batch)
+			var err error
+			if a.Header, err = record.ParseHeader(a.Batch); err != nil {
+				return nil, err
+			}
+		}
+		sent = true
+		return s.broker.BeginBatch(ctx, topic, number, a)
+	}
 }
 
 // offer begins an append, again and again while a patient packer is told that
 // there is no room yet.
 func (k *packer) offer(o *outcome, begin func() (*replica.Pending, error)) {
-	for try := 0; ; try++ {
-		o.pending, o.err = begin()
-		if o.err == nil || !k.patient || try == throttleTries {
-			return
-		}
-		if problem, after := problemOf(o.err); problem.Code == CodeThrottled {
-			k.pause(min(after, throttleWait))
-			continue
-		}
+	o.send = begin
+	if k.patient {
+		o.send = func() (*replica.Pending, error) { return k.insist(begin) }
+	}
+	l := k.lanes[o.partition]
+	if l == nil {
+		l = k.s.newLane(k.p.topic.Name, o.partition)
+		k.lanes[o.partition] = l
+	}
+	if led, _ := k.s.broker.Leader(k.p.topic.Name, o.partition); k.p.hopped && !led.Here {
+		o.err = notHere(&led)
 		return
+	}
+	l.begin(o)
+}
+
+func (s *Server) newLane(topic string, number int32) *lane {
+	return &lane{broker: s.broker, topic: topic, number: number}
+}
+
+func (k *packer) insist(begin func() (*replica.Pending, error)) (*replica.Pending, error) {
+	for try := 0; ; try++ {
+		pending, err := begin()
+		if err == nil || try == throttleTries {
+			return pending, err
+		}
+		problem, after := problemOf(err)
+		if problem.Code != CodeThrottled {
+			return nil, err
+		}
+		k.pause(min(after, throttleWait))
 	}
 }
 

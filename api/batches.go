@@ -43,9 +43,17 @@ func (s *Server) produceBatches(w http.ResponseWriter, r *http.Request, p *produ
 	if err != nil {
 		return err
 	}
+	if directed(r) {
+		if answered, err := s.directBatches(w, r, p, name); answered || err != nil {
+			return err
+		}
+	}
 	if form == formatNDJSON {
 		if err := p.resolve(r.Context(), s, name); err != nil {
 			return err
+		}
+		if p.partition != anyPartition {
+			s.hint(w, p.topic.Name, p.partition)
 		}
 		return s.streamBatches(w, r, p, cond)
 	}
@@ -53,6 +61,20 @@ func (s *Server) produceBatches(w http.ResponseWriter, r *http.Request, p *produ
 		return s.storeBatches(w, r, p, name, cond)
 	}
 	return s.packBatch(w, r, p, name, cond)
+}
+
+// directBatches is direct for a body of records. Where they go is known before
+// it is read only if the request names the partition; else each record that was
+// forwarded to the wrong node is refused.
+func (s *Server) directBatches(w http.ResponseWriter, r *http.Request, p *produce, name string) (bool, error) {
+	p.hopped = r.Header[logHop] != nil
+	if p.partition == anyPartition {
+		return false, nil
+	}
+	if err := p.resolve(r.Context(), s, name); err != nil {
+		return false, err
+	}
+	return s.direct(w, r, p.topic.Name, p.partition)
 }
 
 // batchForm tells the form of the body by its Content-Type.

@@ -61,16 +61,3 @@ func (st *lineStream) free() {
 	default:
 	}
 }
-
-// ready tells whether waiting for o would return at once.
-func ready(o *outcome) bool {
-	if o.err != nil || o.pending == nil {
-		return true
-	}
-	select {
-	case <-o.pending.Done():
-		return true
-	default:
-		return false
-	}
-}

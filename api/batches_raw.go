@@ -41,13 +41,15 @@ func (s *Server) storeBatches(
 	ctx, cancel := context.WithTimeout(r.Context(), s.limits.AppendTimeout)
 	defer cancel()
 	results := make([]result, len(appends))
+	l := s.newLane(p.topic.Name, p.partition)
 	for i := range appends {
 		a := &appends[i]
 		a.Acks, a.Cond = p.acks, cond
-		o := &outcome{partition: p.partition}
+		o := &outcome{partition: p.partition, safe: a.Header.ProducerID >= 0}
 		results[i] = result{outcome: o, timestamp: a.Header.MaxTimestamp, whole: true}
 		count := int64(a.Header.Count)
-		o.pending, o.err = s.broker.BeginBatch(ctx, p.topic.Name, p.partition, *a)
+		o.send = s.sender(ctx, p.topic.Name, p.partition, *a)
+		l.begin(o)
 		if cond.ExpectOffset != partition.NoOffset {
 			cond.ExpectOffset += count
 		}

@@ -38,7 +38,8 @@ type topicAdmin interface {
 type appender interface {
 	ResolveTopic(ctx context.Context, name string, autoCreate bool) (server.Topic, error)
 	TopicLimits(server.Topic) server.TopicLimits
-	ChoosePartition(t server.Topic, key []byte, idempotencyKey string) int32
+	ChoosePartition(ctx context.Context, t server.Topic, key []byte, idempotencyKey string) (int32, error)
+	Leader(topic string, p int32) (server.Leader, error)
 	ProducerID(ctx context.Context, name string) (int64, error)
 	BeginRecord(ctx context.Context, topic string, p int32, r partition.RecordAppend) (*replica.Pending, error)
 	// AwaitLeader waits a moment for a partition between two leaders; false
@@ -55,6 +56,7 @@ type reader interface {
 	Offsets(ctx context.Context, topic string, p int32) (partition.Offsets, error)
 	// PartitionState is what the metadata says: no other node is asked.
 	PartitionState(topic string, p int32) (server.PartitionInfo, error)
+	Confirmed(ctx context.Context, topic string, p int32) (partition.Offsets, error)
 	OffsetForTime(ctx context.Context, topic string, p int32, ts int64) (offset, timestamp int64, ok bool, err error)
 	Subscribe(topic string, p int32, ch chan<- struct{}) (cancel func(), err error)
 	KeyOffset(ctx context.Context, topic string, p int32, key []byte) (offset int64, live bool, err error)

@@ -192,7 +192,18 @@ func (b *logBroker) TopicLimits(server.Topic) server.TopicLimits {
 	return server.TopicLimits{MaxMessageBytes: 1048588, MaxBatchRecords: 10_000}
 }
 
-func (b *logBroker) ChoosePartition(server.Topic, []byte, string) int32 { return 0 }
+func (b *logBroker) ChoosePartition(context.Context, server.Topic, []byte, string) (int32, error) {
+	return 0, nil
+}
+
+func (b *logBroker) Leader(topic string, p int32) (server.Leader, error) {
+	_, err := b.replica(topic, p)
+	return server.Leader{Node: 1, HTTP: "127.0.0.1:8080", Here: true}, err
+}
+
+func (b *logBroker) Confirmed(ctx context.Context, topic string, p int32) (partition.Offsets, error) {
+	return b.Offsets(ctx, topic, p)
+}
 
 func (b *logBroker) ProducerID(context.Context, string) (int64, error) { return 7, nil }
 

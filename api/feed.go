@@ -25,6 +25,7 @@ type span struct {
 	next      int64 // the offset to read
 	end       int64 // the offset to stop before; noEnd: none
 	offsets   partition.Offsets
+	atLeast   int64 // the high watermark that reads must know of
 	// floating: the read chose next itself (earliest, a tail, a new
 	// partition), so when the log's start has passed it meanwhile it follows
 	// without an error. Cleared by the first successful look.
@@ -108,7 +109,7 @@ func (f *feed) look(ctx context.Context, sp *span, maxBytes int) ([]byte, error)
 	for try := 0; ; try++ {
 		res, err := f.s.broker.Read(ctx, server.ReadRequest{
 			Topic: f.topic.Name, Partition: sp.partition, Offset: sp.next,
-			MaxBytes: maxBytes, Isolation: f.isolation,
+			MaxBytes: maxBytes, Isolation: f.isolation, AtLeast: sp.atLeast,
 		})
 		if err != nil {
 			if try < tries && (f.clamp || sp.floating) && sp.move(err, f.clamp) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/server/replica"
 )
 
 var keyPutParams = []string{"acks"}
@@ -31,6 +32,11 @@ func (s *Server) keyOf(r *http.Request) (name string, key []byte, err error) {
 	return name, []byte(text), nil
 }
 
+// keyPartition is the partition of a key.
+func (s *Server) keyPartition(ctx context.Context, t server.Topic, key []byte) (int32, error) {
+	return s.broker.ChoosePartition(ctx, t, key, "")
+}
+
 // keyTag is the ETag of a key: the offset that it was last written at.
 func keyTag(offset int64) string { return `"` + itoa(offset) + `"` }
 
@@ -46,14 +52,24 @@ func (s *Server) readKey(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := readQuery(r.URL.RawQuery, noParams{}); err != nil {
+	var params keyGet
+	if err := readQuery(r.URL.RawQuery, &params); err != nil {
 		return err
 	}
 	t, err := s.broker.Topic(name)
 	if err != nil {
 		return err
 	}
-	p := s.broker.ChoosePartition(t, key, "")
+	p, err := s.keyPartition(r.Context(), t, key)
+	if err != nil {
+		return err
+	}
+	if answered, err := s.direct(w, r, t.Name, p); answered || err != nil {
+		return err
+	}
+	if _, err := s.confirm(r.Context(), params.linearizable, t.Name, p); err != nil {
+		return err
+	}
 	for range keyTries {
 		offset, live, err := s.keyOffset(r.Context(), t.Name, p, key)
 		if err != nil {
@@ -123,6 +139,11 @@ func (s *Server) writeKey(w http.ResponseWriter, r *http.Request, p *produce) er
 	if err != nil {
 		return err
 	}
+	if directed(r) {
+		if answered, err := s.directProduce(w, r, p, name); answered || err != nil {
+			return err
+		}
+	}
 	if p.body, err = readBody(r, p.body, s.limits.MaxRecordBytes); err != nil {
 		return err
 	}
@@ -140,8 +161,12 @@ func (s *Server) writeKey(w http.ResponseWriter, r *http.Request, p *produce) er
 func (s *Server) storeKey(
 	w http.ResponseWriter, r *http.Request, p *produce, match *ifMatch, cond partition.Conditions,
 ) error {
-	number := s.broker.ChoosePartition(p.topic, p.key, "")
+	number, err := s.keyPartition(r.Context(), p.topic, p.key)
+	if err != nil {
+		return err
+	}
 	existed, appended, err := s.changeKey(r.Context(), p, number, match, cond)
+	s.hint(w, p.topic.Name, number)
 	if err != nil {
 		return err
 	}
@@ -181,19 +206,33 @@ func (s *Server) changeKey(
 		if p.body == nil && !live {
 			return false, appended, server.ErrUnknownKey
 		}
-		pending, err := s.broker.BeginRecord(ctx, p.topic.Name, number, partition.RecordAppend{
-			Key: p.key, Value: p.body, Headers: p.headers, Timestamp: p.timestamp, Acks: p.acks, Cond: cond,
-			IdempotencyKey: p.idemKey, BodyHash: p.hash,
-		})
-		if err == nil {
-			appended, err = s.await(ctx, pending)
-		}
+		appended, err = s.appendKey(ctx, p, number, cond)
 		if errors.Is(err, partition.ErrKeyPrecondition) && match != nil && match.any {
 			continue // "exists" is still to be judged, against the newer state
 		}
 		return live, appended, err
 	}
 	return false, appended, badRequest(CodeConflict, "the key is being written by others; try again")
+}
+
+// appendKey appends a key's record, also through a change of the leader. The
+// condition is on an offset, which stays what it was.
+func (s *Server) appendKey(
+	ctx context.Context, p *produce, number int32, cond partition.Conditions,
+) (appended partition.Appended, err error) {
+	a := partition.RecordAppend{
+		Key: p.key, Value: p.body, Headers: p.headers, Timestamp: p.timestamp, Acks: p.acks, Cond: cond,
+		IdempotencyKey: p.idemKey, BodyHash: p.hash,
+	}
+	begin := func() (*replica.Pending, error) { return s.broker.BeginRecord(ctx, p.topic.Name, number, a) }
+	pending, err := begin()
+	if err == nil {
+		appended, err = s.await(ctx, pending)
+	}
+	if safe := a.IdempotencyKey != ""; repeatable(err, safe) {
+		return s.repeat(ctx, safe, err, begin)
+	}
+	return appended, err
 }
 
 // deleteKey writes a tombstone.
@@ -223,9 +262,17 @@ func (s *Server) eraseKey(w http.ResponseWriter, r *http.Request) error {
 	defer putProduce(p)
 	body := p.body
 	p.topic, p.key, p.body = t, key, nil
-	_, appended, err := s.changeKey(r.Context(), p, s.broker.ChoosePartition(t, key, ""), match, partition.NoConditions)
+	number, err := s.keyPartition(r.Context(), t, key)
+	var appended partition.Appended
+	answered := false
+	if err == nil {
+		answered, err = s.direct(w, r, t.Name, number)
+	}
+	if err == nil && !answered {
+		_, appended, err = s.changeKey(r.Context(), p, number, match, partition.NoConditions)
+	}
 	p.body = body
-	if err != nil {
+	if err != nil || answered {
 		return err
 	}
 	w.Header()["Log-Offset"] = []string{itoa(appended.Offset)}

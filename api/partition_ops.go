@@ -15,61 +15,78 @@ import (
 type opParams struct {
 	known []string
 	n     int64
+
+	linearizable bool
 }
 
 func (p *opParams) names() []string { return p.known }
 
 func (p *opParams) set(name, v string) (err error) {
+	if name == linearizable {
+		p.linearizable, err = parseBool(name, v)
+		return err
+	}
 	p.n, err = parseOffset(name, v)
 	return err
 }
 
 var (
-	offsetsParams = []string{"timestamp"}
+	offsetsParams = []string{"timestamp", linearizable}
 	trimParams    = []string{"before"}
 )
 
 // partitionOf reads path and query of an operation on a partition, and finds
 // the topic. The broker judges the partition.
-func (s *Server) partitionOf(r *http.Request, known []string) (t server.Topic, number int32, n int64, err error) {
+func (s *Server) partitionOf(r *http.Request, known []string) (t server.Topic, number int32, p opParams, err error) {
+	p = opParams{known: known, n: -1}
 	name, err := pathTopic(r)
 	if err != nil {
-		return t, 0, 0, err
+		return t, 0, p, err
 	}
 	if number, err = pathPartition(r); err != nil {
-		return t, 0, 0, err
+		return t, 0, p, err
 	}
-	p := opParams{known: known, n: -1}
 	if err = readQuery(r.URL.RawQuery, &p); err != nil {
-		return t, 0, 0, err
+		return t, 0, p, err
 	}
 	if t, err = s.broker.Topic(name); err != nil {
-		return t, 0, 0, err
+		return t, 0, p, err
 	}
 	if number >= t.Partitions {
-		return t, 0, 0, unknownPartition(name, number, t.Partitions)
+		return t, 0, p, unknownPartition(name, number, t.Partitions)
 	}
-	return t, number, p.n, nil
+	return t, number, p, nil
 }
 
 // getOffsets tells a partition's offsets and, with a timestamp, the offset of
 // the first record that is not older.
 func (s *Server) getOffsets(w http.ResponseWriter, r *http.Request) {
-	body, err := s.offsetsJSON(r)
-	if err != nil {
+	t, number, p, err := s.partitionOf(r, offsetsParams)
+	answered := false
+	if err == nil {
+		answered, err = s.direct(w, r, t.Name, number)
+	}
+	var body []byte
+	if err == nil && !answered {
+		body, err = s.offsetsJSON(r.Context(), t, number, &p)
+	}
+	switch {
+	case err != nil:
 		writeProblem(w, r, err)
+		return
+	case answered:
 		return
 	}
 	w.Header()["Cache-Control"] = []string{cacheNever}
 	writeSmall(w, http.StatusOK, "", body)
 }
 
-func (s *Server) offsetsJSON(r *http.Request) ([]byte, error) {
-	t, number, ts, err := s.partitionOf(r, offsetsParams)
-	if err != nil {
-		return nil, err
+func (s *Server) offsetsJSON(ctx context.Context, t server.Topic, number int32, p *opParams) ([]byte, error) {
+	ts, find := p.n, s.broker.Offsets
+	if p.linearizable {
+		find = s.broker.Confirmed
 	}
-	o, err := s.broker.Offsets(r.Context(), t.Name, number)
+	o, err := find(ctx, t.Name, number)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +101,7 @@ func (s *Server) offsetsJSON(r *http.Request) ([]byte, error) {
 	b = append(b, `,"leader_epoch":`...)
 	b = strconv.AppendInt(b, int64(o.LeaderEpoch), 10)
 	if ts >= 0 {
-		offset, at, ok, err := s.broker.OffsetForTime(r.Context(), t.Name, number, ts)
+		offset, at, ok, err := s.broker.OffsetForTime(ctx, t.Name, number, ts)
 		if err != nil {
 			return nil, err
 		}
@@ -103,18 +120,25 @@ func (s *Server) offsetsJSON(r *http.Request) ([]byte, error) {
 
 // deleteRecords trims a partition's log: the records below before are gone.
 func (s *Server) deleteRecords(w http.ResponseWriter, r *http.Request) {
-	t, number, before, err := s.partitionOf(r, trimParams)
-	if err == nil && before < 0 {
+	t, number, p, err := s.partitionOf(r, trimParams)
+	if err == nil && p.n < 0 {
 		err = badParameter("before", "is missing: give the offset that the log shall start at")
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.limits.AppendTimeout)
 	defer cancel()
-	var start int64
+	answered := false
 	if err == nil {
-		start, err = s.broker.Trim(ctx, t.Name, number, before)
+		answered, err = s.direct(w, r, t.Name, number)
 	}
-	if err != nil {
+	var start int64
+	if err == nil && !answered {
+		start, err = s.broker.Trim(ctx, t.Name, number, p.n)
+	}
+	switch {
+	case err != nil:
 		writeProblem(w, r, err)
+		return
+	case answered:
 		return
 	}
 	w.Header()["Log-Start-Offset"] = []string{itoa(start)}
@@ -129,20 +153,27 @@ type fenceBody struct {
 
 // putFence sets a partition's fence token.
 func (s *Server) putFence(w http.ResponseWriter, r *http.Request) {
-	offset, err := s.setFence(r)
-	if err != nil {
+	t, number, _, err := s.partitionOf(r, nil)
+	answered := false
+	if err == nil {
+		answered, err = s.direct(w, r, t.Name, number)
+	}
+	var offset int64
+	if err == nil && !answered {
+		offset, err = s.setFence(r, t, number)
+	}
+	switch {
+	case err != nil:
 		writeProblem(w, r, err)
+		return
+	case answered:
 		return
 	}
 	w.Header()["Log-Offset"] = []string{itoa(offset)}
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (s *Server) setFence(r *http.Request) (int64, error) {
-	t, number, _, err := s.partitionOf(r, nil)
-	if err != nil {
-		return 0, err
-	}
+func (s *Server) setFence(r *http.Request, t server.Topic, number int32) (int64, error) {
 	if media := bodyType(r); media != typeJSON {
 		return 0, unsupportedType(r, typeJSON)
 	}

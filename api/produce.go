@@ -35,6 +35,7 @@ type produce struct {
 	idemKey   string
 	hash      [16]byte
 	headers   []record.HeaderKV
+	hopped    bool // it was forwarded, and is not again
 
 	body []byte
 	out  []byte
@@ -118,7 +119,7 @@ func (s *Server) await(ctx context.Context, pending *replica.Pending) (partition
 	case <-ctx.Done():
 		return pending.Wait(ctx)
 	case <-t.C:
-		return partition.Appended{}, server.ErrOutcomeUnknown
+		return partition.Appended{}, errTimeUp
 	}
 }
 

@@ -15,11 +15,11 @@ import (
 var (
 	readParamNames = []string{
 		"offset", "from", "timestamp", "tail", "end", "limit", "max_bytes", "wait",
-		"isolation", "clamp", "format", "follow", "value", "topic_id",
+		"isolation", "clamp", "format", "follow", "value", "topic_id", linearizable,
 	}
 	topicReadParamNames = []string{
 		"cursor", "from", "timestamp", "tail", "limit", "max_bytes", "wait",
-		"isolation", "clamp", "format", "follow", "value", "topic_id",
+		"isolation", "clamp", "format", "follow", "value", "topic_id", linearizable,
 	}
 )
 
@@ -53,6 +53,8 @@ type readParams struct {
 	format    format
 	formatSet bool
 	topicID   *server.TopicID
+
+	linearizable bool
 }
 
 // readReadParams reads the query, the Accept header and Last-Event-ID, and
@@ -128,6 +130,8 @@ func (p *readParams) set(name, v string) (err error) {
 		p.embed = true
 	case "topic_id":
 		p.topicID, err = parseTopicID(name, v)
+	case linearizable:
+		p.linearizable, err = parseBool(name, v)
 	}
 	return err
 }

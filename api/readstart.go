@@ -16,6 +16,9 @@ func (s *Server) partitionFeed(ctx context.Context, p *readParams, t server.Topi
 	if p.end >= 0 {
 		sp.end = p.end
 	}
+	if err := f.confirmSpan(ctx, p, &sp); err != nil {
+		return nil, err
+	}
 	if p.cursor != "" {
 		c, err := parseCursor(p.start, p.cursor)
 		if err == nil {
@@ -52,11 +55,19 @@ func (s *Server) topicFeed(ctx context.Context, p *readParams, t server.Topic) (
 		}
 		f.turn = c.first
 		f.addSpans(t.Partitions)
+		for i := range f.spans {
+			if err := f.confirmSpan(ctx, p, &f.spans[i]); err != nil {
+				return nil, err
+			}
+		}
 		_, err = f.readable(ctx) // the page tells all offsets, also those it does not come to
 		return f, err
 	}
 	for number := range t.Partitions {
 		sp := span{partition: number, end: noEnd}
+		if err := f.confirmSpan(ctx, p, &sp); err != nil {
+			return nil, err
+		}
 		if err := f.startAt(ctx, p, &sp); err != nil {
 			return nil, err
 		}

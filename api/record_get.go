@@ -17,15 +17,23 @@ const sandbox = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 type oneRecord struct {
 	known   []string
 	topicID *server.TopicID
-	found   bool
-	rec     record.Record
+	// linearizable and atLeast: see confirm.
+	linearizable bool
+	atLeast      int64
+
+	found bool
+	rec   record.Record
 }
 
-var recordGetParams = []string{"topic_id"}
+var recordGetParams = []string{"topic_id", linearizable}
 
 func (o *oneRecord) names() []string { return o.known }
 
 func (o *oneRecord) set(name, v string) (err error) {
+	if name == linearizable {
+		o.linearizable, err = parseBool(name, v)
+		return err
+	}
 	o.topicID, err = parseTopicID(name, v)
 	return err
 }
@@ -72,6 +80,12 @@ func (s *Server) readRecord(w http.ResponseWriter, r *http.Request) error {
 	if err := pinned(one.topicID, &t); err != nil {
 		return err
 	}
+	if answered, err := s.direct(w, r, t.Name, number); answered || err != nil {
+		return err
+	}
+	if one.atLeast, err = s.confirm(r.Context(), one.linearizable, t.Name, number); err != nil {
+		return err
+	}
 	f, err := s.fetchRecord(r.Context(), t, number, offset, &one)
 	if err != nil {
 		return err
@@ -100,7 +114,7 @@ func (s *Server) fetchRecord(
 		return nil, unknownPartition(t.Name, number, t.Partitions)
 	}
 	f := &feed{s: s, topic: t, limits: s.broker.TopicLimits(t), isolation: partition.ReadCommitted}
-	f.spans = []span{{partition: number, next: offset, end: offset + 1}}
+	f.spans = []span{{partition: number, next: offset, end: offset + 1, atLeast: one.atLeast}}
 	if _, err := f.pull(ctx, &f.spans[0], 1, one); err != nil {
 		if hw, beyond := beyondEnd(err); beyond {
 			return nil, unknownRecord(t.Name, number, offset, hw)

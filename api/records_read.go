@@ -39,6 +39,11 @@ func (s *Server) readPartition(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if number < t.Partitions {
+		if answered, err := s.direct(w, r, t.Name, number); answered || err != nil {
+			return err
+		}
+	}
 	f, err := s.partitionFeed(r.Context(), p, t, number)
 	if err != nil {
 		return s.failRead(w, r, p, err)

@@ -6,8 +6,8 @@ import (
 	"encoding/binary"
 	"net/http"
 
-	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/server/replica"
 	"github.com/chroniklog/chronik/storage/record"
 )
 
@@ -57,6 +57,11 @@ func (s *Server) produceRecord(w http.ResponseWriter, r *http.Request, p *produc
 	if err != nil {
 		return err
 	}
+	if directed(r) {
+		if answered, err := s.directProduce(w, r, p, name); answered || err != nil {
+			return err
+		}
+	}
 	if p.body, err = readBody(r, p.body, s.limits.MaxRecordBytes); err != nil {
 		return err
 	}
@@ -67,20 +72,42 @@ func (s *Server) produceRecord(w http.ResponseWriter, r *http.Request, p *produc
 	return s.appendRecord(w, r, p, a)
 }
 
+// directProduce finds the record's partition before the body is read, so that a
+// request that goes elsewhere need not send it.
+func (s *Server) directProduce(w http.ResponseWriter, r *http.Request, p *produce, name string) (bool, error) {
+	if err := p.resolve(r.Context(), s, name); err != nil {
+		return false, err
+	}
+	if p.partition == anyPartition {
+		number, err := s.broker.ChoosePartition(r.Context(), p.topic, p.key, p.idemKey)
+		if err != nil {
+			return false, err
+		}
+		p.partition = number
+	}
+	return s.direct(w, r, p.topic.Name, p.partition)
+}
+
 // appendRecord appends the record that p holds, with the conditions of a, and
 // answers.
 func (s *Server) appendRecord(w http.ResponseWriter, r *http.Request, p *produce, a partition.RecordAppend) error {
 	p.complete(r)
 	number := p.partition
 	if number == anyPartition {
-		number = s.broker.ChoosePartition(p.topic, p.key, p.idemKey)
+		var err error
+		if number, err = s.broker.ChoosePartition(r.Context(), p.topic, p.key, p.idemKey); err != nil {
+			return err
+		}
 	}
 	a.Key, a.Value, a.Headers = p.key, p.body, p.headers
 	a.IdempotencyKey, a.BodyHash = p.idemKey, p.hash
 	appended, err := s.appendOnce(r.Context(), p, number, a)
-	if server.LeaderMoved(err) {
-		appended, err = s.appendThroughFailover(r.Context(), p, number, a)
+	if safe := a.IdempotencyKey != "" || a.Producer != nil; repeatable(err, safe) {
+		appended, err = s.repeat(r.Context(), safe, err, func() (*replica.Pending, error) {
+			return s.broker.BeginRecord(r.Context(), p.topic.Name, number, a)
+		})
 	}
+	s.hint(w, p.topic.Name, number)
 	if err != nil {
 		return err
 	}
@@ -107,20 +134,6 @@ func (s *Server) appendOnce(ctx context.Context, p *produce, number int32, a par
 		return partition.Appended{}, err
 	}
 	return s.await(ctx, pending)
-}
-
-// appendThroughFailover tries again while the partition has no leader: what
-// was refused for that reason was not applied.
-func (s *Server) appendThroughFailover(ctx context.Context, p *produce, number int32, a partition.RecordAppend) (
-	appended partition.Appended, err error,
-) {
-	wait, cancel := context.WithTimeout(ctx, server.FailoverTime)
-	defer cancel()
-	err = server.ErrNoLeader
-	for server.LeaderMoved(err) && s.broker.AwaitLeader(wait) {
-		appended, err = s.appendOnce(ctx, p, number, a)
-	}
-	return appended, err
 }
 
 // bodyHash tells a repeat of an idempotent request from another request: it

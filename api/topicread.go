@@ -27,6 +27,9 @@ func (s *Server) readTopic(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.directTopic(r, t); err != nil {
+		return err
+	}
 	f, err := s.topicFeed(r.Context(), p, t)
 	if err != nil {
 		return s.failRead(w, r, p, err)

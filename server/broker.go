@@ -112,6 +112,8 @@ type Broker struct {
 	pids     pidBlock
 	names    producerNames
 	touched  touched
+	// addresses of the nodes' APIs.
+	addresses addresses
 
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc

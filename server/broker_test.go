@@ -318,7 +318,7 @@ func TestIdempotencyKeyKeepsItsHome(t *testing.T) {
 	topic := mustCreate(t, b, TopicSpec{Name: "t", Partitions: 2})
 	first := map[string]int32{}
 	send := func(key string) (int32, partition.Appended) {
-		p := b.ChoosePartition(topic, nil, key)
+		p := mustChoose(t, b, topic, nil, key)
 		r := plain("x")
 		r.IdempotencyKey, r.BodyHash = key, [16]byte{1}
 		res, err := appendOne(t, b, "t", p, r)
@@ -350,17 +350,25 @@ func TestIdempotencyKeyKeepsItsHome(t *testing.T) {
 	}
 }
 
+func mustChoose(t *testing.T, b *Broker, topic Topic, key []byte, idempotencyKey string) int32 {
+	p, err := b.ChoosePartition(t.Context(), topic, key, idempotencyKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 func TestChoosePartition(t *testing.T) {
 	b := newBroker(t, nil)
 	topic := mustCreate(t, b, TopicSpec{Name: "t", Partitions: 4})
 	key := []byte("some key")
-	if got, want := b.ChoosePartition(topic, key, "idem"), record.PartitionForKey(key, 4); got != want {
+	if got, want := mustChoose(t, b, topic, key, "idem"), record.PartitionForKey(key, 4); got != want {
 		t.Errorf("a keyed record went to %d, not %d", got, want)
 	}
 	counts := map[int32]int{}
 	runs, last := 0, int32(-1)
 	for range 4 * 4 * stickiness {
-		p := b.ChoosePartition(topic, nil, "")
+		p := mustChoose(t, b, topic, nil, "")
 		counts[p]++
 		if p != last {
 			runs++
@@ -370,7 +378,7 @@ func TestChoosePartition(t *testing.T) {
 	if len(counts) != 4 || counts[0] != 4*stickiness || runs != 16 {
 		t.Errorf("spread %v in %d runs", counts, runs)
 	}
-	if n := testing.AllocsPerRun(100, func() { b.ChoosePartition(topic, key, "") }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { mustChoose(t, b, topic, key, "") }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

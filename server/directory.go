@@ -32,6 +32,7 @@ type entry struct {
 	limits TopicLimits
 	parts  []*part
 	led    []int32 // partitions that this node leads
+	born   int32   // how many partitions the topic was created with
 	sticky *atomic.Uint32
 }
 

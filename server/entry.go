@@ -31,7 +31,7 @@ func (b *Broker) newEntry(t *meta.Topic) *entry {
 			MaxBatchRecords: b.o.MaxBatchRecords, Compacted: values.Compact, LogAppendTime: values.LogAppendTime,
 			Compression: partitionConfig(&values).Compression,
 		},
-		parts: make([]*part, len(t.Partitions)),
+		parts: make([]*part, len(t.Partitions)), born: t.Born,
 	}
 }
 

@@ -1,5 +1,10 @@
 package server
 
+import (
+	"context"
+	"fmt"
+)
+
 // homes lists the partitions that an Idempotency-Key would have had while its
 // topic grew from one partition to n, the present one last. They are the
 // values that jump consistent hashing (Lamping and Veach, 2014) passes on its
@@ -21,33 +26,61 @@ func homes(dst []int32, key string, n int32) []int32 {
 
 // homeOf is the partition that an Idempotency-Key belongs to: the one where
 // its first use is remembered, even if partitions were added since, else the
-// present one. Former homes that other nodes lead are not asked.
-func (b *Broker) homeOf(t Topic, key string) int32 {
-	var room [16]int32
+// present one. The former ones are asked first, wherever they are led; a topic
+// that never grew has none. Errors are those of a partition that could not be
+// asked: nothing was applied.
+func (b *Broker) homeOf(ctx context.Context, t Topic, key string) (int32, error) {
+	var room [24]int32
 	list := homes(room[:0], key, t.Partitions)
-	last := len(list) - 1
+	home := list[len(list)-1]
 	e := b.dir.id(t.ID)
 	if e == nil {
-		return list[last]
+		return home, nil // deleted since: the append will say so
 	}
-	for i := last; i >= 0; i-- {
-		if int(list[i]) >= len(e.parts) {
-			continue
+	for i := len(list) - 2; i >= 0; i-- {
+		if list[i+1] < e.born { // from there on it was home only before the topic was created
+			break
 		}
-		p := e.parts[list[i]]
-		r := p.replica.Load()
-		if r == nil {
-			if _, used := b.store.Log(logID(t.ID, p.number)); !used {
-				continue
-			}
-			var err error
-			if r, err = b.replicaOf(e, p); err != nil {
-				continue // the append will say so if it goes there
-			}
+		known, err := b.remembers(ctx, e, e.parts[list[i]], key)
+		if err != nil {
+			return 0, fmt.Errorf("look for the Idempotency-Key in %s/%d: %w", t.Name, list[i], err)
 		}
-		if r.Remembers(key) {
-			return list[i]
+		if known {
+			return list[i], nil
 		}
 	}
-	return list[last]
+	return home, nil
+}
+
+// remembers asks a partition's leader whether it remembers an Idempotency-Key.
+func (b *Broker) remembers(ctx context.Context, e *entry, p *part, key string) (known bool, err error) {
+	err = b.throughFailover(ctx, func() error {
+		leader, err := b.remote(p)
+		switch {
+		case err != nil:
+			return err
+		case leader == nil:
+			known, err = b.remembersHere(e, p, key)
+			return err
+		}
+		known, err = leader.Remembers(ctx, logID(e.topic.ID, p.number), key)
+		return b.relayed(e, p.number, err)
+	})
+	return known, err
+}
+
+// remembersHere is remembers for a partition that this node leads. One that
+// was never used is not opened for the question.
+func (b *Broker) remembersHere(e *entry, p *part, key string) (bool, error) {
+	r := p.replica.Load()
+	if r == nil {
+		if _, used := b.store.Log(logID(e.topic.ID, p.number)); !used {
+			return false, nil
+		}
+		var err error
+		if r, err = b.replicaOf(e, p); err != nil {
+			return false, err
+		}
+	}
+	return r.Remembers(key), nil
 }

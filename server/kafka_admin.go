@@ -18,7 +18,9 @@ func (b *Broker) ElectLeader(ctx context.Context, topic string, p int32) error {
 		return err
 	}
 	op := fmt.Sprintf("elect preferred leader of %s/%d", topic, p)
-	return b.change(ctx, op, &meta.ElectLeaders{TopicID: e.topic.ID, Partition: p})
+	cmd := &meta.ElectLeaders{TopicID: e.topic.ID, Partition: p}
+	b.Yield(ctx, cmd)
+	return b.change(ctx, op, cmd)
 }
 
 // ElectUnclean makes a live replica lead a partition that has no leader,

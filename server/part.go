@@ -26,6 +26,8 @@ type part struct {
 	corrupt atomic.Bool // the log can't be used; casting replaces it
 
 	following *following // whom the partition is copied from; casting's alone
+
+	rounds rounds // of confirmations that this node leads
 }
 
 // replicaOf returns the partition's replica, opening it on first use: its log

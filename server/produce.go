@@ -39,24 +39,26 @@ func (b *Broker) ResolveTopic(ctx context.Context, name string, autoCreate bool)
 // as Kafka's Java client does (murmur2), else by the Idempotency-Key, so that
 // a retry through any node meets the first attempt, even where partitions were
 // added between the two; else one that this node leads, the same for a while.
-func (b *Broker) ChoosePartition(t Topic, key []byte, idempotencyKey string) int32 {
+// An error, of a partition that had to be asked for the Idempotency-Key, is one
+// of a leader that is not there: nothing was applied.
+func (b *Broker) ChoosePartition(ctx context.Context, t Topic, key []byte, idempotencyKey string) (int32, error) {
 	switch {
 	case t.Partitions <= 1:
-		return 0
+		return 0, nil
 	case key != nil:
-		return record.PartitionForKey(key, t.Partitions)
+		return record.PartitionForKey(key, t.Partitions), nil
 	case idempotencyKey != "":
-		return b.homeOf(t, idempotencyKey)
+		return b.homeOf(ctx, t, idempotencyKey)
 	}
 	e := b.dir.id(t.ID)
 	if e == nil { // deleted since: the append will say so
-		return 0
+		return 0, nil
 	}
 	turn := (e.sticky.Add(1) - 1) / stickiness
 	if len(e.led) > 0 {
-		return e.led[turn%uint32(len(e.led))]
+		return e.led[turn%uint32(len(e.led))], nil
 	}
-	return int32(turn % uint32(len(e.parts)))
+	return int32(turn % uint32(len(e.parts))), nil
 }
 
 // BeginRecord appends one record in memory, here or on the node that leads, and

@@ -33,9 +33,12 @@ func (b *Broker) Read(ctx context.Context, req ReadRequest) (ReadResult, error) 
 			return fmt.Errorf("read %s/%d: %w", req.Topic, req.Partition, err)
 		case leader == nil:
 			res, err = b.read(ctx, e, part, req)
-			return err
+		default:
+			res, err = b.readThere(ctx, leader, e, req)
 		}
-		res, err = b.readThere(ctx, leader, e, req)
+		if err == nil && res.Offsets.HighWatermark < req.AtLeast {
+			return fmt.Errorf("read %s/%d: %w", req.Topic, req.Partition, partition.ErrOffsetNotAvailable)
+		}
 		return err
 	})
 	return res, err

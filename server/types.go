@@ -79,6 +79,9 @@ type ReadRequest struct {
 	Isolation partition.Isolation
 	// Wait is how long to hold the call while nothing is readable.
 	Wait time.Duration
+	// AtLeast is a high watermark that the answer must know of: Confirmed told
+	// it. A new leader may need a moment to know as much.
+	AtLeast int64
 }
 
 // ReadResult is what a read found. Batches is read-only and stays valid.

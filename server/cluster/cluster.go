@@ -61,6 +61,7 @@ type Cluster struct {
 	stop       context.CancelFunc
 	wg         sync.WaitGroup
 	resting    atomic.Bool
+	local      atomic.Pointer[Local]
 
 	mu       sync.Mutex
 	callers  map[callKey]*peer.Caller
@@ -82,7 +83,7 @@ func New(o Options) *Cluster {
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.controller = controller.New(controller.Options{
-		Metadata: o.Metadata, Logger: o.Logger, Rules: o.Rules, Probe: c.probe,
+		Metadata: o.Metadata, Logger: o.Logger, Rules: o.Rules, Probe: c.probe, Yield: c.yield,
 	})
 	return c
 }
@@ -95,6 +96,7 @@ type Local interface {
 
 // Serve answers peers from now on.
 func (c *Cluster) Serve(local Local, groups forward.Groups) {
+	c.local.Store(&local)
 	calls := &forward.Handler{Local: local, Groups: groups, Errors: c.o.Errors}
 	c.o.Endpoint.Handle(wire.ClassForward, func(ctx context.Context, conn *wire.Conn) {
 		c.ended("forward", conn, peer.Serve(ctx, conn, calls))

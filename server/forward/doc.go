@@ -60,6 +60,7 @@ type Groups interface {
 // Local is this node's own partitions: what it leads. Its errors match the
 // sentinels of the table.
 type Local interface {
+	Leadership
 	BeginRecord(ctx context.Context, id plog.ID, r partition.RecordAppend) (*replica.Pending, error)
 	BeginBatch(ctx context.Context, id plog.ID, r partition.BatchAppend) (*replica.Pending, error)
 	Read(ctx context.Context, id plog.ID, r Read) ([]byte, partition.Offsets, error)

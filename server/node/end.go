@@ -88,15 +88,8 @@ func (n *Node) handOver(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, handOverTime)
 	defer cancel()
 	n.peers.cluster.Rest()
-	for {
-		res, err := n.raft.Propose(ctx, &meta.FenceBroker{ID: n.cfg.NodeID, Epoch: n.broker.Epoch()})
-		if err != nil || res.Err() != nil {
-			n.log.Info("partitions were not handed over", "error", errors.Join(err, res.Err()))
-			break
-		}
-		if !res.More {
-			break
-		}
+	if err := n.broker.Leave(ctx); err != nil {
+		n.log.Info("partitions were not handed over", "error", err)
 	}
 	status := n.raft.Status()
 	if !status.Controller() {

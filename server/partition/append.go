@@ -36,8 +36,8 @@ func refuse(err error, cites int64) Verdict { return Verdict{Err: err, Cites: ci
 // the log found for the record's key, nil if there was none; it matters only
 // for key conditions. It changes nothing but what has expired.
 func (s *State) CheckRecord(now int64, a *RecordAppend, known *KnownKey) Verdict {
-	if s.role != RoleLeader {
-		return refuse(s.notLeader(), 0)
+	if err := s.accepts(now); err != nil {
+		return refuse(err, 0)
 	}
 	if err := s.validRecord(a); err != nil {
 		return refuse(err, 0)
@@ -66,8 +66,8 @@ func (s *State) CheckRecord(now int64, a *RecordAppend, known *KnownKey) Verdict
 
 // CheckBatch decides on one client batch at time now.
 func (s *State) CheckBatch(now int64, a *BatchAppend) Verdict {
-	if s.role != RoleLeader {
-		return refuse(s.notLeader(), 0)
+	if err := s.accepts(now); err != nil {
+		return refuse(err, 0)
 	}
 	if err := s.validBatch(a); err != nil {
 		return refuse(err, 0)

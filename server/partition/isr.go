@@ -117,6 +117,7 @@ func (s *State) Apply(l Leadership) (changed bool) {
 	s.isr.replicas = slices.Clone(l.Replicas)
 	if changed {
 		s.role, s.leader, s.leaderEpoch = role, l.Leader, l.LeaderEpoch
+		s.yields = yielding{}
 		s.isr.followers = nil
 	}
 	if role == RoleLeader {

@@ -30,6 +30,7 @@ type State struct {
 	leaderEpoch    int32
 	partitionEpoch int32
 	epochStart     int64 // log end when this node became leader
+	yields         yielding
 
 	logStart int64
 	hw       int64
