@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -222,6 +223,12 @@ func (b *Broker) tickLed() {
 func (b *Broker) proposeISR(p *part, x proposed) {
 	r := p.replica.Load()
 	if r == nil {
+		return
+	}
+	// A dead follower of an idle partition lacks nothing, so its leader would
+	// have it back, every tick: an entry of the metadata log each, to be refused.
+	if slices.ContainsFunc(x.proposal.ISR, func(m partition.Member) bool { return b.fenced(m.Node) }) {
+		r.ProposalFailed(x.proposal)
 		return
 	}
 	cmd := &meta.AlterPartition{

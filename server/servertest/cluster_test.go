@@ -362,3 +362,36 @@ func TestClusterDrainingFront(t *testing.T) {
 	}
 	call(t, front, "GET /v1/topics/t/partitions/0/records?offset=9", "").want(t, http.StatusRequestedRangeNotSatisfiable)
 }
+
+// A dead node's idle replicas lack nothing. Nobody asks, tick by tick, to have
+// them back among those in sync: each time would be an entry of the metadata
+// log, for every partition.
+func TestClusterOfIdlePartitionsIsQuiet(t *testing.T) {
+	c := StartCluster(t, 3)
+	create(t, c.Nodes[0], `{"name":"t","partitions":20,"replication_factor":3}`)
+	for p := range 20 {
+		produce(t, c.Nodes[0], fmt.Sprintf("t/partitions/%d", p), "x")
+	}
+	c.Nodes[2].Kill()
+	status := func() (a struct {
+		Nodes []struct {
+			ID    int
+			Alive bool
+		}
+		Raft struct{ Applied uint64 }
+	}) {
+		call(t, c.Nodes[0], "GET /v1/cluster", "").want(t, http.StatusOK).decode(t, &a)
+		return a
+	}
+	eventually(t, "node 3 is taken for dead", func() bool { return !status().Nodes[2].Alive })
+	eventually(t, "the others lead", func() bool {
+		return !slices.ContainsFunc(partitions(t, c.Nodes[0], "t"), func(p partitionView) bool {
+			return p.Leader == 3 || p.Leader == 0 || slices.Contains(p.ISR, 3)
+		})
+	})
+	before := status().Raft.Applied
+	time.Sleep(2500 * time.Millisecond) // two ticks, and some
+	if grown := status().Raft.Applied - before; grown > 5 {
+		t.Errorf("%d entries of the metadata log in a cluster where nothing happens", grown)
+	}
+}
