@@ -93,7 +93,9 @@ func flipRecordBit(glob string, random *rand.Rand) error {
 }
 
 // FullDisk fills the file system of the one node that has one of its own, to
-// the last byte, and makes room again. The node must live through it.
+// the last byte, and makes room again. The node lives through it, unless its
+// metadata log had something to write just then (package raft, "Disk full"): it
+// must say so and end in order, and be whole once there is room.
 func FullDisk() Nemesis {
 	return Nemesis{Name: "full disk", Strike: func(ctx context.Context, s *Scene) error {
 		i := slices.IndexFunc(s.Members, func(m *Member) bool { return m.Disk != "" })
@@ -103,8 +105,25 @@ func FullDisk() Nemesis {
 		ballast := filepath.Join(s.Members[i].Disk, "ballast")
 		err := fillUp(ballast)
 		err = errors.Join(err, s.wait(ctx, 500*time.Millisecond, 4*time.Second))
-		return errors.Join(err, os.Remove(ballast))
+		if err := errors.Join(err, os.Remove(ballast)); err != nil {
+			return err
+		}
+		return s.revive(ctx, s.Members[i])
 	}}
+}
+
+// revive starts a node again if it has ended by itself, for want of disk.
+func (s *Scene) revive(ctx context.Context, m *Member) error {
+	select {
+	case <-m.proc.Done():
+	case <-time.After(500 * time.Millisecond): // it would have ended when it wrote
+		return nil
+	}
+	if m.proc.ExitCode() != 1 || !strings.Contains(m.proc.Log(), "disk is too full for the metadata log") {
+		return fmt.Errorf("node %d ended on a full disk, exit code %d:\n%s", m.ID, m.proc.ExitCode(), m.proc.Log())
+	}
+	s.Kill(m) // it has gone; so does its gate
+	return s.StartNode(ctx, m)
 }
 
 // fillUp leaves no byte free where name is.
