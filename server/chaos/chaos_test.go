@@ -54,7 +54,7 @@ func built(t *testing.T) string {
 // TestKill kills the node again and again while clients write and read.
 func TestKill(t *testing.T) {
 	bin, dir := built(t), t.TempDir()
-	duration := 3 * time.Second
+	duration := 2 * time.Second
 	if s := os.Getenv("CHRONIK_CHAOS"); s != "" {
 		d, err := time.ParseDuration(s)
 		if err != nil {
