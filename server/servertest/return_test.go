@@ -168,6 +168,10 @@ func TestClusterReturnWithoutDisk(t *testing.T) {
 			}
 		}
 	}
+	// A new leader's watermark lags until the followers have told it what they have.
+	eventually(t, "the new leader's watermark is where the old one's was", func() bool {
+		return partitions(t, lost, "compacted")[0].HighWatermark >= 80
+	})
 	// The last record of each key is there, in what was compacted and filled.
 	newest := map[int64]bool{}
 	for from, end := int64(1), int64(80); from < end; {
