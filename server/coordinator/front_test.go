@@ -17,7 +17,6 @@ import (
 
 // away is a cluster in which other nodes coordinate: answer plays them.
 type away struct {
-	nowhere
 	leader server.NodeID
 	asked  []string // "node op", in order
 	answer func(ctx context.Context, node server.NodeID, q map[string]any) (string, error)
