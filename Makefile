@@ -7,7 +7,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
 .PHONY: help build run cluster cluster-stop test race fuzz soak bench bench-cluster bench-failover lint gen clients realrun
-.PHONY: compat compat-full chaos chaos-reference test-root check-clean clean
+.PHONY: sim compat compat-full chaos chaos-reference test-root check-clean clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ clients: build ## generated TypeScript and Python clients against a live node (n
 
 realrun: build ## the sources of Go itself through one node, killed half way (REALRUN_SHORT=1)
 	go run ./server/realrun -chronik bin/chronik
+
+sim: ## the simulator, seed after seed, for SIM_TIME (24h) from SIM_FROM on; SIM_SEED=n shows one
+	@if [ -n "$$SIM_SEED" ]; then go test -count=1 -v -run '^TestSeed$$' ./server/sim; else \
+	SIM_SEEDS=$${SIM_SEEDS:-2000} SIM_TIME=$${SIM_TIME:-24h} go test -count=1 -timeout 25h -v -run '^TestSeeds$$' ./server/sim; fi
 
 compat: ## other people's Kafka clients and their suites (needs npm, a C++ compiler, kcat, a JDK, Maven)
 	CHRONIK_COMPAT=short go test -count=1 -timeout 40m -v ./kafka/compat

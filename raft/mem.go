@@ -46,6 +46,10 @@ func (m *Memory) Clone() *Memory {
 	return &c
 }
 
+// ForgetVote loses the vote of the current term, as a store does that forgets a
+// synced write, and nothing notices: a mutation, for tests that must fail then.
+func (m *Memory) ForgetVote() { m.hard.Vote = nil }
+
 func (m *Memory) write(changes []meta.Change) {
 	for _, c := range changes {
 		if c.Value == nil {

@@ -80,8 +80,21 @@ func (w *world) acked(from int32, p int32, epoch int32, offset int64, value stri
 	}
 	if _, ok := h.values[value]; !ok {
 		w.report.Acked++
+		if n := w.copies(p, offset); n < minISR(len(w.nodes)) {
+			w.fail("%q was acknowledged at %d of partition %d with %d synced copies", value, offset, p, n)
+		}
 	}
 	h.acked[offset], h.values[value] = value, offset
+}
+
+// copies is on how many nodes a record is synced to disk.
+func (w *world) copies(p int32, offset int64) (n int) {
+	for _, node := range w.nodes {
+		if node.syncedTo(p) > offset {
+			n++
+		}
+	}
+	return n
 }
 
 // saw notes batches that a reader got, from offset from on.

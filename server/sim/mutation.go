@@ -8,6 +8,8 @@ import "github.com/chroniklog/chronik/server/partition"
 type Mutation struct {
 	// NoSync acknowledges what is not synced.
 	NoSync bool
+	// ForgetVotes has every crash lose the raft vote, and no fence tells.
+	ForgetVotes bool
 	// Partition is the core's and the replica's.
 	Partition partition.Mutation
 }

@@ -28,6 +28,9 @@ type node struct {
 	paused   bool
 	reviving bool
 	held     []func() // what happens once it is no longer paused
+	// synced is how far each partition's log was on the disk when the last
+	// process ended.
+	synced map[int32]int64
 
 	process
 }
@@ -124,11 +127,12 @@ func (n *node) start() {
 		disk: &disk{FS: n.mem}, incarnation: n.w.newID(), controller: controller.NewCore(controller.DefaultRules()),
 		asks: map[meta.ID]*ask{}, asked: map[meta.ID][]int32{}, links: map[int32]*link{},
 	}
-	if err := n.openStore(); err != nil {
-		n.w.fail("node %d: %w", n.id, err)
-		return
+	err := n.openStore()
+	if err == nil {
+		err = n.openRaft()
 	}
-	if err := n.openRaft(); err != nil {
+	if err != nil {
+		n.up = false
 		n.w.fail("node %d: %w", n.id, err)
 		return
 	}
@@ -189,6 +193,10 @@ func (n *node) crash(power bool) {
 	} else {
 		n.mem = n.mem.CrashKeepingAll()
 	}
+	n.remember()
+	if n.w.o.Mutation.ForgetVotes {
+		n.log.ForgetVote()
+	}
 	old := n.process
 	n.life++
 	n.up, n.paused, n.held = false, false, nil
@@ -202,6 +210,26 @@ func (n *node) crash(power bool) {
 	n.w.nodeGone(n)
 	old.store.Abort()
 	n.refuse()
+}
+
+// remember notes what a process that ends has on the disk.
+func (n *node) remember() {
+	if n.synced == nil {
+		n.synced = map[int32]int64{}
+	}
+	for p := range int32(n.w.o.Partitions) {
+		n.synced[p] = n.syncedTo(p)
+	}
+}
+
+// syncedTo is the end of what the node has on the disk of a partition.
+func (n *node) syncedTo(p int32) int64 {
+	if n.store != nil {
+		if log, ok := n.store.Log(n.w.logID(p)); ok {
+			return log.FlushedOffset()
+		}
+	}
+	return n.synced[p]
 }
 
 // refuse lets the controller find out that nobody listens here any more.

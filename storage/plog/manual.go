@@ -53,8 +53,13 @@ func (s *Store) EndCycle() {
 	}
 }
 
-// Background does what the background writer would do now, if anything.
+// Background does what the background writer would do now, if anything. While
+// a cycle writes straight to segments it would wait for the end of the cycle,
+// which is the caller's to bring: there is nothing to do until then.
 func (s *Store) Background() {
+	if s.man.cycle != nil && s.directs > 0 {
+		return
+	}
 	select {
 	case <-s.writerWake:
 	default:
