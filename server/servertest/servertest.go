@@ -20,6 +20,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -59,6 +60,7 @@ type options struct {
 	fs        vfs.FS
 	log       io.Writer
 	fatal     func(error)
+	dial      func(ctx context.Context, addr string) (net.Conn, error)
 	unchecked bool
 	noSync    bool
 	// of the metadata log
@@ -144,7 +146,7 @@ func (n *Node) tryStartWithin(ctx context.Context) error {
 		Version: "test", Now: n.o.now, FS: n.fs, NoSync: n.o.noSync,
 		CompactEvery: n.o.compactEvery, CompactKeep: n.o.compactKeep,
 		Logger: slog.New(slog.NewTextHandler(n.o.log, &slog.HandlerOptions{Level: level})),
-		Fatal:  n.fatal,
+		Fatal:  n.fatal, DialPeer: n.o.dial,
 	})
 	if err != nil {
 		return err
