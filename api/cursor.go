@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"hash/crc32"
+	"strings"
 
 	"github.com/chroniklog/chronik/server"
 )
@@ -76,7 +77,7 @@ func parseCursor(name, text string) (cursor, error) {
 		return bad("is too long")
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(b) < minCursor {
+	if err != nil || len(b) < minCursor || strings.ContainsAny(text, "\r\n") { // the decoder skips line breaks
 		return bad("is not a cursor")
 	}
 	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
