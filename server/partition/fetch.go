@@ -36,9 +36,9 @@ type FetchAnswer struct {
 // ErrUnknownLeaderEpoch, ErrStaleBrokerEpoch, ErrNotReplica, NotLeaderError.
 func (s *State) CheckFetch(f *Fetch) error {
 	switch {
-	case f.LeaderEpoch < s.leaderEpoch && !s.mutation.NoFetchEpochs:
+	case f.LeaderEpoch < s.leaderEpoch:
 		return ErrStaleLeaderEpoch
-	case f.LeaderEpoch > s.leaderEpoch && !s.mutation.NoFetchEpochs:
+	case f.LeaderEpoch > s.leaderEpoch:
 		return ErrUnknownLeaderEpoch
 	case s.role != RoleLeader:
 		return s.notLeader()
@@ -124,8 +124,6 @@ func (s *State) Truncated(end int64) {
 // ErrStaleLeaderEpoch or ErrUnknownLeaderEpoch.
 func (s *State) Following(epoch int32) error {
 	switch {
-	case s.mutation.NoFetchEpochs && s.role == RoleFollower:
-		return nil
 	case epoch > s.leaderEpoch:
 		return ErrUnknownLeaderEpoch
 	case epoch < s.leaderEpoch || s.role != RoleFollower:
@@ -136,7 +134,7 @@ func (s *State) Following(epoch int32) error {
 
 // Leading is nil if this node leads in the given epoch; else NotLeaderError.
 func (s *State) Leading(epoch int32) error {
-	if s.role != RoleLeader || epoch != s.leaderEpoch && !s.mutation.NoFetchEpochs {
+	if s.role != RoleLeader || epoch != s.leaderEpoch {
 		return s.notLeader()
 	}
 	return nil

@@ -3,8 +3,6 @@ package partition
 // Mutation switches safeguards of a partition off, for tests that must fail
 // then. The zero value is the real partition; nothing but a test makes another.
 type Mutation struct {
-	// NoFetchEpochs takes fetches and answers of any leader epoch.
-	NoFetchEpochs bool
 	// NoMinISR moves the watermark however small the ISR is.
 	NoMinISR bool
 	// NoTruncation takes every follower's log for a prefix of the leader's.
