@@ -1,0 +1,220 @@
+package web_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// browserEnv turns the tests in a browser on: 1, or the path of a Chromium.
+const browserEnv = "CHRONIK_BROWSER"
+
+// patience bounds every wait for a page to become as it should be.
+const patience = 20 * time.Second
+
+// browser is the executable, found under the names that it usually has.
+func browser(t *testing.T) string {
+	t.Helper()
+	wanted := os.Getenv(browserEnv)
+	if wanted == "" {
+		t.Skip(browserEnv + " is not set: see make browser")
+	}
+	if strings.Contains(wanted, "/") {
+		return wanted
+	}
+	for _, name := range []string{"chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			return found
+		}
+	}
+	t.Fatal("no Chromium: apt-get install chromium-headless-shell (or set " + browserEnv + " to the path of one)")
+	return ""
+}
+
+// tab is a page in the browser. What the page itself complains of (exceptions,
+// a broken policy, files that are missing) fails the test.
+type tab struct {
+	t    *testing.T
+	ctx  context.Context
+	base string
+
+	mu       sync.Mutex
+	expected []string // parts of complaints that the test provokes
+}
+
+// openTab starts a browser on the console at base.
+func openTab(t *testing.T, base string) *tab {
+	t.Helper()
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser(t)),
+		chromedp.WindowSize(1280, 900))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // Chromium has none for root
+	}
+	allocator, stop := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(stop)
+	ctx, done := chromedp.NewContext(allocator)
+	t.Cleanup(done)
+	p := &tab{t: t, ctx: ctx, base: base}
+	if err := chromedp.Listen(ctx, p.complaint); err != nil {
+		t.Fatal(err)
+	}
+	p.do(chromedp.EmulateViewport(1280, 900))
+	return p
+}
+
+// complaint hears what goes wrong in the page.
+func (p *tab) complaint(ev any) {
+	text := ""
+	switch ev := ev.(type) {
+	case *runtime.EventExceptionThrown:
+		text = fmt.Sprintf("exception: %s %+v", ev.ExceptionDetails.Text, ev.ExceptionDetails.Exception)
+	case *log.EventEntryAdded:
+		if ev.Entry.Level == log.EntryLevelError || ev.Entry.Level == log.EntryLevelWarning {
+			text = fmt.Sprintf("%s: %s %s", ev.Entry.Source, ev.Entry.Text, ev.Entry.URL)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, part := range p.expected {
+		if strings.Contains(text, part) {
+			return
+		}
+	}
+	if text != "" {
+		p.t.Error("the page: " + text)
+	}
+}
+
+// expect says which complaints are meant to come from now on.
+func (p *tab) expect(parts ...string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.expected = parts
+}
+
+func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		p.shot("failed")
+		p.t.Fatalf("%v\nthe page shows:\n%s", err, p.text())
+	}
+}
+
+// show opens a view: what follows "/#/" in the URL.
+func (p *tab) show(fragment string) {
+	p.t.Helper()
+	p.do(chromedp.Navigate("about:blank"), chromedp.Navigate(p.base+"/#/"+fragment))
+}
+
+// text is what the page shows.
+func (p *tab) text() string {
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body?.innerText ?? ""`))
+	if err != nil {
+		return err.Error()
+	}
+	return text
+}
+
+// await waits until a JavaScript expression is true.
+func (p *tab) await(expression string) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	if _, err := chromedp.Run(ctx, chromedp.Poll[bool]("!!("+expression+")")); err != nil {
+		p.shot("failed")
+		p.t.Fatalf("%s: %v\nthe page shows:\n%s", expression, err, p.text())
+	}
+}
+
+// awaitText waits until the page shows each text.
+func (p *tab) awaitText(texts ...string) {
+	p.t.Helper()
+	for _, text := range texts {
+		p.await("document.body.innerText.includes(" + quoted(text) + ")")
+	}
+}
+
+// value is that of a JavaScript expression, through JSON.
+func value[T any](p *tab, expression string) T {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		p.t.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+// press clicks on the button or link with that name: in a dialog, if one is open.
+func (p *tab) press(name string) {
+	p.t.Helper()
+	path := fmt.Sprintf(`//*[self::button or self::a][normalize-space()=%s]`, quoted(name))
+	if value[bool](p, `document.querySelector("dialog[open]") !== null`) {
+		path = "//dialog" + path
+	}
+	p.do(chromedp.Click(path, chromedp.NodeVisible))
+}
+
+// fill puts text into the field with that name, as typed.
+func (p *tab) fill(name, text string) {
+	p.t.Helper()
+	field := chromedp.CSS(fmt.Sprintf(`[name=%s]`, quoted(name)))
+	p.do(chromedp.Click(field), chromedp.Evaluate[chromedp.Void](`document.activeElement.select?.()`),
+		chromedp.SendKeys(field, text))
+}
+
+// choose takes an option of a select.
+func (p *tab) choose(name, option string) {
+	p.t.Helper()
+	p.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`(() => {
+		const field = document.querySelector('select[name=%s]');
+		field.value = %s;
+		field.dispatchEvent(new Event('change', {bubbles: true}));
+	})()`, quoted(name), quoted(option))))
+}
+
+// key presses keys as if nothing was clicked on before.
+func (p *tab) key(keys string) {
+	p.t.Helper()
+	p.do(chromedp.KeyEvent(keys))
+}
+
+// shot keeps a picture of the page among the test's artifacts.
+func (p *tab) shot(name string) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		p.t.Logf("no picture of %s: %v", name, err)
+		return
+	}
+	if err := os.WriteFile(filepath.Join(p.t.ArtifactDir(), name+".png"), png, 0o644); err != nil {
+		p.t.Error(err)
+	}
+}
+
+// quoted is a string of JavaScript, and of XPath as long as it has no quotes.
+func quoted(s string) string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a string is always valid
+	}
+	return string(b)
+}

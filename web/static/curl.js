@@ -1,0 +1,56 @@
+// "Copy as curl": what a view shows or does, as a command line.
+import {useState} from 'preact/hooks';
+import {url} from './api.js';
+import {html} from './html.js';
+import {Modal} from './ui.js';
+
+// quoted is a word of a POSIX shell.
+export const quoted = (word) =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+
+// curl is the command for a request. Options: vars, query, body (sent as JSON),
+// type (of a body that is not plain JSON), headers ("Name: value"), stream.
+export function curl(method, path, options = {}) {
+  const {body, type, headers = [], stream} = options;
+  const words = ['curl'];
+  if (stream) words.push('-N');
+  if (body !== undefined) {
+    if (type) words.push('-H', quoted('Content-Type: ' + type), '-d', quoted(JSON.stringify(body)));
+    else words.push('--json', quoted(JSON.stringify(body)));
+  }
+  if (method !== (body === undefined ? 'GET' : 'POST')) words.push('-X', method);
+  for (const header of headers) words.push('-H', quoted(header));
+  words.push(quoted(location.origin + url(path, options)));
+  return words.join(' ');
+}
+
+// CurlButton opens a view's commands; commands is [[what, command]].
+export function CurlButton({commands}) {
+  const [open, setOpen] = useState(false);
+  return html`
+    <button type="button" onClick=${() => setOpen(true)}>Copy as curl</button>
+    ${open && html`<${Modal} title="The same with curl" wide close=${() => setOpen(false)}>
+      ${commands.map(([what, command]) => html`<${Command} key=${command} what=${what} command=${command} />`)}
+    <//>`}`;
+}
+
+// Command is one command with its button. Where the browser has no clipboard
+// (a page that is not from a secure origin), the text is selected instead.
+function Command({what, command}) {
+  const [done, setDone] = useState('');
+  const copy = async (event) => {
+    const text = event.target.closest('.command').querySelector('pre');
+    try {
+      await navigator.clipboard.writeText(command);
+      setDone('Copied');
+    } catch {
+      getSelection().selectAllChildren(text);
+      setDone('Selected');
+    }
+  };
+  return html`
+    <section class="command">
+      <header><h3>${what}</h3><button type="button" onClick=${copy}>${done || 'Copy'}</button></header>
+      <pre tabindex="0">${command}</pre>
+    </section>`;
+}

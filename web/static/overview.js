@@ -1,0 +1,79 @@
+// The overview: is the cluster well, and how much is it doing.
+import {useRef} from 'preact/hooks';
+import {get} from './api.js';
+import {CurlButton, curl} from './curl.js';
+import {bytes, count, millis, short} from './format.js';
+import {html} from './html.js';
+import {useLoad} from './load.js';
+import {interval, Rates} from './metrics.js';
+import {NodeTable} from './nodes.js';
+import {Plot} from './plot.js';
+import {href} from './route.js';
+import {Loaded, Notice} from './ui.js';
+
+// Overview is the first view.
+export function Overview() {
+  const load = useLoad((signal) => get('/v1/cluster', {signal}), [], interval);
+  const commands = [
+    ['The cluster', curl('GET', '/v1/cluster')],
+    ['This node’s metrics', curl('GET', '/metrics')],
+  ];
+  return html`
+    <div class="title"><h1>Overview</h1><${CurlButton} commands=${commands} /></div>
+    <${Loaded} load=${load}>${(cluster) => html`
+      <${Health} cluster=${cluster} />
+      <h2>Nodes</h2>
+      <${NodeTable} cluster=${cluster} />
+      <${Plots} node=${cluster.node_id} />`}
+    <//>`;
+}
+
+function Health({cluster}) {
+  const alive = cluster.nodes.filter((node) => node.alive).length;
+  const offline = cluster.offline_partitions, under = cluster.under_replicated_partitions;
+  const tiles = [
+    ['Nodes alive', `${alive} of ${cluster.nodes.length}`, alive < cluster.nodes.length ? 'warn' : 'good'],
+    ['Controller', cluster.controller ? `node ${cluster.controller}` : 'none', cluster.controller ? '' : 'bad'],
+    ['Partitions offline', count(offline), offline > 0 ? 'bad' : 'good'],
+    ['Under-replicated', count(under), under > 0 ? 'warn' : 'good'],
+    ['Topics', count(cluster.topics), ''],
+    ['Partitions', count(cluster.partitions), ''],
+  ];
+  return html`<dl class="tiles">${tiles.map(([name, value, mood]) => html`
+    <div class=${'tile ' + mood} data-tile=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+// Plots are those of the node that is asked, which the heading says: a node
+// knows its own rates only.
+function Plots({node}) {
+  const rates = useRef(new Rates());
+  const {data, error} = useLoad(async (signal) => (await rates.current.read(signal)).columns, [], interval);
+  const heading = html`<h2>Node ${node}, the last five minutes</h2>`;
+  if (error?.status === 404) {
+    return html`${heading}<p class="muted">Its metrics are on another address (<code>--ops</code>),
+      where this page can’t read them.</p>`;
+  }
+  if (!data) return html`${heading}<${Notice} problem=${error} />`;
+  const [at, records, written, read, median, slow] = data;
+  const perSecond = (n) => (n === null ? '–' : short(n) + '/s');
+  const flow = (n) => (n === null ? '–' : bytes(n) + '/s');
+  return html`
+    ${heading}
+    <${Notice} problem=${error} />
+    <div class="plots">
+      <${Plot} title="Records appended" columns=${useColumns(at, records)} show=${perSecond}
+        series=${[['appended', '--plot1']]} />
+      <${Plot} title="Bytes" columns=${useColumns(at, written, read)} show=${flow}
+        series=${[['appended', '--plot1'], ['read', '--plot2']]} />
+      <${Plot} title="Commit cycle, sync included" columns=${useColumns(at, median, slow)} show=${millis}
+        series=${[['median', '--plot1'], ['99 %', '--plot2']]} />
+    </div>
+    <p class="muted small">Other nodes: open their consoles. <a href=${href(['nodes'])}>Addresses</a></p>`;
+}
+
+// useColumns keeps the array of the columns while they are the same.
+function useColumns(...columns) {
+  const kept = useRef(columns);
+  if (columns.some((column, i) => column !== kept.current[i])) kept.current = columns;
+  return kept.current;
+}

@@ -1,0 +1,114 @@
+// One record: a row, and, opened, all that is known of it.
+import {useState} from 'preact/hooks';
+import {url} from './api.js';
+import {CurlButton, curl} from './curl.js';
+import {bytes, count, fromBase64, hex, hexLimit, iso, prettyJSON, time} from './format.js';
+import {html} from './html.js';
+import {href} from './route.js';
+
+const recordPath = '/v1/topics/{topic}/partitions/{partition}/records/{offset}';
+
+// previewLength is the characters of a value that its row shows.
+const previewLength = 300;
+
+// RecordTable is a table of records. opened is the offset of one to show open;
+// many says that they are of more than one partition.
+export function RecordTable({topic, records, opened, many, label = 'Records'}) {
+  return html`
+    <div class="scroll" tabindex="0" role="region" aria-label=${label}>
+      <table class="records">
+        <thead><tr>
+          <th scope="col" class="number">${many ? 'Part. / offset' : 'Offset'}</th>
+          <th scope="col" class="when">Time</th><th scope="col">Key</th><th scope="col">Value</th>
+        </tr></thead>
+        ${records.map((record) => html`
+          <${Row} key=${record.partition + '/' + record.offset} topic=${topic} record=${record} many=${many}
+            begin=${opened === record.offset} />`)}
+      </table>
+    </div>`;
+}
+
+// Row is a body of its own, so that the details belong to it.
+function Row({topic, record, many, begin}) {
+  const [open, setOpen] = useState(begin);
+  const place = many ? `${record.partition} / ${record.offset}` : String(record.offset);
+  return html`
+    <tbody data-record=${record.partition + '/' + record.offset}>
+      <tr class=${open ? 'open' : ''}>
+        <th scope="row" class="number">
+          <button type="button" data-row class="plain" aria-expanded=${open}
+            onClick=${() => setOpen(!open)}>${place}</button>
+        </th>
+        <td class="when"><time title=${iso(record.timestamp)}>${time(record.timestamp)}</time></td>
+        <td class="key"><${Short} text=${record.key} encoding=${record.key_encoding} none="–" /></td>
+        <td class="value"><${Short} text=${record.value} encoding=${record.encoding} none="tombstone" /></td>
+      </tr>
+      ${open && html`<tr class="details"><td colspan="4"><${Details} topic=${topic} record=${record} /></td></tr>`}
+    </tbody>`;
+}
+
+// Short is a key or value on one line. Bytes that are no text are so marked.
+function Short({text, encoding, none}) {
+  if (text === null || text === undefined) return html`<span class="muted">${none}</span>`;
+  if (encoding === 'base64') {
+    const data = fromBase64(text);
+    const digits = [...data.subarray(0, 32)].map((b) => b.toString(16).padStart(2, '0')).join(' ');
+    return html`<span class="badge">${bytes(data.length)}</span> <code>${digits}${data.length > 32 && ' …'}</code>`;
+  }
+  if (text === '') return html`<span class="muted">empty</span>`;
+  return html`<code>${text.length > previewLength ? text.slice(0, previewLength) + '…' : text}</code>`;
+}
+
+function Details({topic, record}) {
+  const {partition, offset} = record;
+  const vars = {topic, partition, offset};
+  return html`
+    <dl class="facts">
+      <div><dt>Partition</dt><dd>${partition}</dd></div>
+      <div><dt>Offset</dt><dd>${count(offset)}</dd></div>
+      <div><dt>Time</dt><dd>${time(record.timestamp)} <span class="muted">(${iso(record.timestamp)})</span></dd></div>
+    </dl>
+    <p class="bar">
+      <a href=${href(['topics', topic], {partition, offset, open: offset})}>Link to this record</a>
+      <a href=${url(recordPath, {vars})} target="_blank" rel="noreferrer">Its bytes</a>
+      <${CurlButton} commands=${[
+        ['The value as it was written', curl('GET', recordPath, {vars})],
+        ['The record as JSON', curl('GET', '/v1/topics/{topic}/partitions/{partition}/records',
+          {vars, query: {offset, limit: 1}})],
+      ]} />
+    </p>
+    ${record.headers.length > 0 && html`<h3>Headers</h3><${Headers} headers=${record.headers} />`}
+    ${record.key !== null && html`<h3>Key</h3>
+      <${Content} text=${record.key} encoding=${record.key_encoding} what="Key" />`}
+    <h3>Value</h3>
+    ${record.value === null
+      ? html`<p class="muted">None: the record is a tombstone, which deletes its key.</p>`
+      : html`<${Content} text=${record.value} encoding=${record.encoding} what="Value" />`}`;
+}
+
+function Headers({headers}) {
+  return html`<table class="headers"><tbody>${headers.map((header) => html`
+    <tr><th scope="row"><code>${header.name}</code></th>
+      <td><${Short} text=${header.value} encoding=${header.encoding} none="null" /></td></tr>`)}
+  </tbody></table>`;
+}
+
+// Content shows bytes in the forms that they have: JSON and text if they are
+// that, a dump always.
+function Content({text, encoding, what}) {
+  const binary = encoding === 'base64';
+  const pretty = binary ? undefined : prettyJSON(text);
+  const forms = [...(pretty === undefined ? [] : ['JSON']), ...(binary ? [] : ['Text']), 'Hex'];
+  const [form, setForm] = useState(forms[0]);
+  const data = binary ? fromBase64(text) : undefined;
+  const size = data?.length ?? new TextEncoder().encode(text).length;
+  return html`
+    <div class="forms" role="group" aria-label=${what + ' as'}>
+      ${forms.map((name) => html`<button type="button" aria-pressed=${name === form}
+        onClick=${() => setForm(name)}>${name}</button>`)}
+      <span class="muted small">${bytes(size)}</span>
+    </div>
+    <pre tabindex="0" data-form=${form}>${
+      form === 'JSON' ? pretty : form === 'Text' ? text : hex(data ?? new TextEncoder().encode(text))}</pre>
+    ${form === 'Hex' && size > hexLimit && html`<p class="muted small">The first ${bytes(hexLimit)}.</p>`}`;
+}

@@ -1,0 +1,137 @@
+// Reading a topic's records, a page at a time.
+import {useState} from 'preact/hooks';
+import {get} from './api.js';
+import {CurlButton, curl} from './curl.js';
+import {count} from './format.js';
+import {html} from './html.js';
+import {useLoad} from './load.js';
+import {RecordTable} from './record.js';
+import {go, href} from './route.js';
+import {Tail} from './tail.js';
+import {Loaded} from './ui.js';
+
+// pageLength is the records of a page, pageBytes about the most bytes of it.
+const pageLength = 50;
+const pageBytes = 1 << 20;
+
+// mostPartitions is the limit of a read over all partitions.
+const mostPartitions = 256;
+
+// Records is a part of the topic's view. In the URL: partition ('all' of more
+// than one, the default), then where the page begins: offset, time (Unix ms),
+// from=earliest, or cursor (of a page over all partitions), else the newest
+// records; tail=1 is the live tail; open is the offset of a record to show open.
+export function Records({topic, query}) {
+  const one = topic.partitions === 1 || topic.partitions > mostPartitions;
+  const partition = query.partition ?? (one ? '0' : 'all');
+  const to = (change) => href(['topics', topic.name], {partition: query.partition, ...change});
+  const bar = html`<${Bar} topic=${topic} partition=${partition} query=${query} to=${to} />`;
+  if (query.tail) {
+    return html`${bar}<${Tail} key=${partition} topic=${topic.name} partition=${partition} leave=${to({})} />`;
+  }
+  return html`${bar}<${Page} topic=${topic} partition=${partition} query=${query} to=${to} />`;
+}
+
+// Bar chooses the partition and the place.
+function Bar({topic, partition, query, to}) {
+  const [place, setPlace] = useState('');
+  const choose = (event) => go(href(['topics', topic.name], {partition: event.target.value, tail: query.tail}));
+  const jump = (event) => {
+    event.preventDefault();
+    if (/^\d+$/.test(place.trim())) go(to({offset: place.trim()}));
+  };
+  const jumpToTime = (event) => {
+    const ms = new Date(event.target.value).getTime();
+    if (!Number.isNaN(ms)) go(to({time: ms}));
+  };
+  return html`
+    <div class="bar">
+      <label>Partition${' '}
+        <select name="partition" value=${partition} onChange=${choose}>
+          ${topic.partitions > 1 && topic.partitions <= mostPartitions && html`<option value="all">all</option>`}
+          ${Array.from({length: topic.partitions}, (_, i) => html`<option value=${String(i)}>${i}</option>`)}
+        </select>
+      </label>
+      <form class="inline" onSubmit=${jump}>
+        <label>Offset${' '}
+          <input name="offset" data-search inputmode="numeric" size="10" value=${place} disabled=${partition === 'all'}
+            title=${partition === 'all' ? 'Offsets count within a partition: choose one' : ''}
+            onInput=${(event) => setPlace(event.target.value)} /></label>
+        <button disabled=${partition === 'all'}>Go</button>
+      </form>
+      <label>Time <input name="time" type="datetime-local" step="1" onChange=${jumpToTime} /></label>
+      <span class="grow"></span>
+      <a class="button" href=${to({from: 'earliest'})}>Oldest</a>
+      <a class="button" href=${to({})}>Newest</a>
+      <a class="button main" href=${to({tail: 1})}>Live tail</a>
+    </div>`;
+}
+
+// reading is the request for a page.
+function reading(topic, partition, {offset, time, from, cursor}) {
+  const most = {limit: pageLength, max_bytes: pageBytes};
+  const start = time ? {timestamp: time} : from === 'earliest' ? {from} : undefined;
+  if (partition === 'all') {
+    const newest = {tail: Math.ceil(pageLength / topic.partitions)};
+    const query = {...(cursor ? {cursor} : start ?? newest), ...most};
+    return ['/v1/topics/{topic}/records', {vars: {topic: topic.name}, query}];
+  }
+  // A place outside of the log is moved to its nearest end, not an error: the
+  // page says where it begins.
+  const query = {...(offset ? {offset, clamp: true} : start ?? {tail: pageLength}), ...most};
+  return ['/v1/topics/{topic}/partitions/{partition}/records', {vars: {topic: topic.name, partition}, query}];
+}
+
+function Page({topic, partition, query, to}) {
+  const [path, options] = reading(topic, partition, query);
+  const load = useLoad((signal) => get(path, {...options, signal}).then((page) => ({page, partition})),
+    [path, JSON.stringify(options)]);
+  const opened = query.open === undefined ? undefined : Number(query.open);
+  const shown = ({page, partition: of}) => html`
+    <div class=${load.loading ? 'stale' : ''}>
+      ${page.records.length === 0
+        ? html`<p class="empty">There are no records here.</p>`
+        : html`<${RecordTable} topic=${topic.name} records=${page.records} many=${of === 'all'} opened=${opened} />`}
+      ${of === 'all'
+        ? html`<${NextOnly} page=${page} to=${to} />`
+        : html`<${BothWays} page=${page} to=${to} />`}
+    </div>`;
+  return html`
+    <div class="bar">
+      <span class="grow"></span>
+      <button type="button" onClick=${load.reload}>Reload</button>
+      <${CurlButton} commands=${[['This page', curl('GET', path, options)]]} />
+    </div>
+    <${Loaded} load=${load}>${shown}<//>`;
+}
+
+// BothWays leads to the pages before and after one of a partition.
+function BothWays({page, to}) {
+  const {records, next_offset: next, high_watermark: end, log_start_offset: start} = page;
+  const first = records.length > 0 ? records[0].offset : next;
+  const last = records.length > 0 ? records.at(-1).offset : undefined;
+  return html`
+    <nav class="pages" aria-label="Pages">
+      <${To} name="Previous" mark="data-prev"
+        href=${first > start && to({offset: Math.max(start, first - pageLength)})} />
+      <span data-range>${last === undefined ? 'none' : `${count(first)} – ${count(last)}`}
+        <span class="muted"> of ${count(start)} – ${count(end)}</span></span>
+      <${To} name="Next" mark="data-next" href=${next < end && to({offset: next})} />
+    </nav>`;
+}
+
+// NextOnly leads on from a page of all partitions, which a cursor does forward only.
+function NextOnly({page, to}) {
+  const more = page.partitions.some((p) => p.next_offset < p.high_watermark);
+  return html`
+    <nav class="pages" aria-label="Pages">
+      <span class="muted">Choose a partition to page back.</span>
+      <${To} name="Next" mark="data-next" href=${more && to({cursor: page.cursor})} />
+    </nav>`;
+}
+
+// To is a link, or the same without a place to go.
+function To({name, mark, href: place}) {
+  if (!place) return html`<span class="button off">${name}</span>`;
+  return html`<a class="button" ...${{[mark]: true}} href=${place}>${name}</a>`;
+}

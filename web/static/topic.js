@@ -1,0 +1,69 @@
+// One topic: its records, partitions and configs, and its end.
+import {useState} from 'preact/hooks';
+import {del, get} from './api.js';
+import {Configs} from './configs.js';
+import {CurlButton, curl} from './curl.js';
+import {count} from './format.js';
+import {html} from './html.js';
+import {useAct, useLoad} from './load.js';
+import {Partitions} from './partitions.js';
+import {Produce} from './produce.js';
+import {Records} from './records.js';
+import {go, href} from './route.js';
+import {Loaded, Tabs, TypedConfirm} from './ui.js';
+
+// Topic has its part in the path: "#/topics/NAME/partitions". The records are
+// what it begins with.
+export function Topic({name, part = 'records', query}) {
+  const vars = {topic: name};
+  const load = useLoad((signal) => get('/v1/topics/{topic}', {vars, signal}), [part]);
+  const tabs = [
+    ['records', 'Records', href(['topics', name])],
+    ['partitions', 'Partitions', href(['topics', name, 'partitions'])],
+    ['configs', 'Configs', href(['topics', name, 'configs'])],
+  ];
+  const shown = (topic) => {
+    if (part === 'partitions') return html`<${Partitions} name=${name} />`;
+    if (part === 'configs') return html`<${Configs} topic=${topic} changed=${load.reload} />`;
+    return html`<${Records} topic=${topic} query=${query} />`;
+  };
+  return html`
+    <p class="crumbs"><a href=${href(['topics'])}>Topics</a> /</p>
+    <div class="title">
+      <h1 class="name">${name}</h1>
+      ${load.data && html`<${Actions} topic=${load.data} />`}
+    </div>
+    <${Tabs} tabs=${tabs} at=${part} />
+    <${Loaded} load=${load}>${shown}<//>`;
+}
+
+// Actions are the topic's buttons. Topics of the broker itself have none.
+function Actions({topic}) {
+  const [open, setOpen] = useState('');
+  const close = () => setOpen('');
+  const vars = {topic: topic.name};
+  return html`
+    <${CurlButton} commands=${[
+      ['Describe the topic', curl('GET', '/v1/topics/{topic}', {vars})],
+      ['Delete it, with its records', curl('DELETE', '/v1/topics/{topic}', {vars})],
+    ]} />
+    ${!topic.internal && html`
+      <button type="button" class="danger" onClick=${() => setOpen('delete')}>Delete</button>
+      <button type="button" class="main" onClick=${() => setOpen('produce')}>Write a record</button>`}
+    ${open === 'delete' && html`<${Delete} topic=${topic} close=${close} />`}
+    ${open === 'produce' && html`<${Produce} topic=${topic} close=${close} />`}`;
+}
+
+function Delete({topic, close}) {
+  const {act, busy, error} = useAct();
+  const confirm = async () => {
+    const done = await act(() => del('/v1/topics/{topic}', {vars: {topic: topic.name}}));
+    if (done !== undefined) go(href(['topics']));
+  };
+  return html`
+    <${TypedConfirm} title="Delete the topic" name=${topic.name} button="Delete for good" confirm=${confirm}
+      close=${close} busy=${busy} problem=${error}>
+      <p>The topic goes with all records of its ${count(topic.partitions)}${' '}
+        ${topic.partitions === 1 ? 'partition' : 'partitions'}, on every node. Nothing brings them back.</p>
+    <//>`;
+}
