@@ -47,10 +47,16 @@ type Deps struct {
 	Ready func() []Check
 	// Version is shown by GET /v1/cluster.
 	Version string
-	// Console serves everything that is not the API. Nil: 404.
-	Console http.Handler
+	// Console serves the paths that it has, beside the API. Nil: none.
+	Console Console
 	// SplitOps leaves health and metrics to the handler that NewOps makes.
 	SplitOps bool
+}
+
+// Console serves pages.
+type Console interface {
+	http.Handler // of GET and HEAD
+	Has(path string) bool
 }
 
 // Check is one condition of readiness. Err is nil while it holds.

@@ -311,10 +311,48 @@ func TestNotReady(t *testing.T) {
 	}
 }
 
+// teapot is a console of one page.
+type teapot struct{}
+
+func (teapot) Has(path string) bool { return path == "/" }
+
+func (teapot) ServeHTTP(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }
+
+// The console has its own paths and no others, under the rules of all.
+func TestConsolePaths(t *testing.T) {
+	d := testDeps(t, &fakeBroker{})
+	d.Console = teapot{}
+	h := New(d)
+	for _, tc := range []struct {
+		method, url   string
+		status        int
+		code          string
+		allow, origin string
+	}{
+		{method: "GET", url: "http://localhost/", status: 418},
+		{method: "HEAD", url: "http://127.0.0.1:8080/", status: 418},
+		{method: "GET", url: "http://localhost/assets/none.js", status: 404, code: CodeNotFound},
+		{method: "GET", url: "http://localhost/index.html", status: 404, code: CodeNotFound},
+		{method: "POST", url: "http://localhost/", status: 405, code: CodeMethodNotAllowed, allow: "GET, HEAD"},
+		{method: "GET", url: "http://evil.example/", status: 403, code: CodeHostNotAllowed},
+		{method: "POST", url: "http://localhost/", origin: "http://evil.example", status: 403, code: CodeCrossOrigin},
+	} {
+		r := httptest.NewRequest(tc.method, tc.url, nil)
+		if tc.origin != "" {
+			r.Header.Set("Origin", tc.origin)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != tc.status || w.Header().Get("Allow") != tc.allow || !strings.Contains(w.Body.String(), tc.code) {
+			t.Errorf("%s %s: %d %v %s", tc.method, tc.url, w.Code, w.Header(), w.Body)
+		}
+	}
+}
+
 func TestOpsAddress(t *testing.T) {
 	d := testDeps(t, &fakeBroker{})
 	d.SplitOps = true
-	d.Console = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	d.Console = teapot{}
 	h, ops := New(d), NewOps(d)
 	for _, tc := range []struct {
 		h      http.Handler

@@ -147,8 +147,8 @@ func (s *Server) router(d Deps) (http.Handler, *chi.Mux) {
 	}
 	mux := chi.NewRouter()
 	mux.NotFound(func(w http.ResponseWriter, r *http.Request) {
-		if d.Console != nil && !strings.HasPrefix(r.URL.Path, "/v1/") && !opsPath(r.URL.Path) {
-			d.Console.ServeHTTP(w, r)
+		if d.Console != nil && d.Console.Has(r.URL.Path) {
+			servePage(d.Console, w, r)
 			return
 		}
 		writeProblem(w, r, badRequest(CodeNotFound, "no operation has the path %s; /openapi.json lists them",
@@ -158,6 +158,17 @@ func (s *Server) router(d Deps) (http.Handler, *chi.Mux) {
 	front := &shortcut{router: mux}
 	s.routes(router{Router: mux, server: s, chain: chain, shortcut: front}, d)
 	return chain.Wrap(front, opsPath), mux
+}
+
+// servePage answers for a path of the console.
+func servePage(pages http.Handler, w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		pages.ServeHTTP(w, r)
+		return
+	}
+	e := badRequest(CodeMethodNotAllowed, "the path supports GET, HEAD, not %s", clip(r.Method))
+	e.Allow = "GET, HEAD"
+	writeProblem(w, r, e)
 }
 
 // NewOps makes the handler of the operations address: health and metrics.

@@ -14,6 +14,7 @@ import (
 	"github.com/chroniklog/chronik/raft/meta"
 	"github.com/chroniklog/chronik/server/telemetry"
 	"github.com/chroniklog/chronik/storage/plog"
+	"github.com/chroniklog/chronik/web"
 )
 
 // maxDecompressed bounds one batch after decompression, whatever its codec
@@ -122,7 +123,7 @@ func (n *Node) serve() {
 		Broker: n.broker, Groups: n.groupFront(), Logger: n.log, Registry: n.registry, Gatherer: n.registry,
 		Tracer: n.tracing.Tracer(), Now: n.o.Now, AllowedHosts: n.allowedHosts(),
 		AllowedOrigins: n.cfg.AllowedOrigins, Ready: n.checks,
-		Version: n.o.Version, SplitOps: n.ops != nil,
+		Version: n.o.Version, SplitOps: n.ops != nil, Console: web.New(),
 		Limits: api.Limits{
 			MaxRecordBytes: int64(n.cfg.MaxRecordBytes), MaxBatchBytes: int64(n.cfg.MaxBatchBytes),
 			MaxBatchRecords: n.cfg.MaxBatchRecords, MaxInFlightBytes: int64(n.cfg.MaxInFlightBytes),
