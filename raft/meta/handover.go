@@ -1,6 +1,9 @@
 package meta
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // Handover is a partition whose leader, which lives, a command replaces.
 type Handover struct {
@@ -9,29 +12,31 @@ type Handover struct {
 	Leader    NodeID // the present one
 }
 
-// Handovers are the partitions that a command would give another leader, if it
-// were applied to this image, up to SweepLimit of them. Whoever proposes it has
-// those leaders finish what they have in hand.
-func Handovers(m *Image, cmd Command) (list []Handover) {
+// Handovers are the partitions that a command would take from their leaders,
+// if it were applied to this image, up to SweepLimit of them: for others, or,
+// where a broker that stops has the only copy, for nobody. Whoever proposes it
+// has those leaders finish what they have in hand. A command that would be
+// refused has none: a leader that prepares in vain takes no appends meanwhile.
+func Handovers(m *Image, cmd Command) []Handover {
 	s := &step{Image: m}
 	switch c := cmd.(type) {
 	case *DrainBroker:
-		if c.Draining {
-			return s.handovers(func(p *Partition) bool { return s.replaceable(p, c.ID) })
-		}
+		return c.handovers(s)
 	case *FenceBroker:
-		return s.handovers(func(p *Partition) bool { return s.replaceable(p, c.ID) })
+		if b, _ := s.broker(c.ID, c.Epoch); b != nil {
+			return s.handovers(func(p *Partition) bool { return p.Leader == c.ID })
+		}
 	case *ElectLeaders:
 		return c.handovers(s)
 	case *ReassignPartition:
-		t, _ := s.partition(c.TopicID, c.Partition)
-		if t != nil && len(c.Target) > 0 {
-			return leaves(t, c.Partition, c.Target, t.Partitions[c.Partition].ISR)
-		}
+		return c.handovers(s)
 	case *AlterPartition:
 		t, _ := s.partition(c.TopicID, c.Partition)
-		if t != nil && len(t.Partitions[c.Partition].Target) > 0 {
-			return leaves(t, c.Partition, t.Partitions[c.Partition].Target, c.ISR)
+		if t == nil {
+			return nil
+		}
+		if p := t.Partitions[c.Partition]; len(p.Target) > 0 && c.check(s, &p).Code == 0 {
+			return leaves(t, c.Partition, p.Target, c.ISR)
 		}
 	}
 	return nil
@@ -52,12 +57,30 @@ func (s *step) handovers(match func(*Partition) bool) (list []Handover) {
 	return list
 }
 
-// replaceable tells whether another live replica could lead instead of id.
-func (s *step) replaceable(p *Partition, id NodeID) bool {
-	return p.Leader == id && slices.ContainsFunc(p.ISR, func(n NodeID) bool {
-		b := s.brokers[n]
-		return n != id && b != nil && b.Live() && !b.Draining
+func (c *DrainBroker) handovers(s *step) []Handover {
+	b := s.brokers[c.ID]
+	if b == nil || !c.Draining {
+		return nil
+	}
+	draining, then := *b, *s.Image
+	draining.Draining = true
+	then.brokers = maps.Clone(s.brokers)
+	then.brokers[c.ID] = &draining
+	return s.handovers(func(p *Partition) bool {
+		if p.Leader != c.ID {
+			return false
+		}
+		to := then.electable(p)
+		return to != c.ID && to != 0
 	})
+}
+
+func (c *ReassignPartition) handovers(s *step) []Handover {
+	t, _ := s.partition(c.TopicID, c.Partition)
+	if t == nil || len(c.Target) == 0 || c.Throttle < 0 || s.checkReplicas(c.Target).Code != 0 {
+		return nil
+	}
+	return leaves(t, c.Partition, c.Target, t.Partitions[c.Partition].ISR)
 }
 
 func (c *ElectLeaders) handovers(s *step) (list []Handover) {
