@@ -5,25 +5,41 @@ import {html} from './html.js';
 import {interval, points} from './metrics.js';
 import {onTheme} from './theme.js';
 
-const colour = (name) => () => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+// colour resolves a colour variable for the canvas, which knows no variables:
+// light or dark is decided only where an element uses it.
+const colour = (box, name) => () => {
+  box.style.color = `var(${name})`;
+  const resolved = getComputedStyle(box).color;
+  box.style.color = '';
+  return resolved;
+};
 
 // Plot draws columns (times first) as lines. series is [[name, colour variable]],
 // show writes a value. The plot takes the width that it is given.
 export function Plot({title, columns, series, show}) {
   const box = useRef(), plot = useRef();
+  const latest = useRef(columns);
+  latest.current = columns;
   useEffect(() => {
-    plot.current = new uPlot(options(box.current.clientWidth, series, show), columns, box.current);
-    const sized = new ResizeObserver(() =>
-      plot.current.setSize({width: box.current.clientWidth, height: height}));
+    const draw = () => {
+      plot.current?.destroy();
+      plot.current = new uPlot(options(box.current, series, show), latest.current, box.current);
+    };
+    draw();
+    const sized = new ResizeObserver(() => plot.current.setSize({width: box.current.clientWidth, height}));
     sized.observe(box.current);
-    const themed = onTheme(() => plot.current.redraw());
+    const stop = onTheme(draw);
     return () => {
       sized.disconnect();
-      themed();
+      stop();
       plot.current.destroy();
     };
   }, []);
-  useEffect(() => plot.current.setData(columns), [columns]);
+  useEffect(() => {
+    plot.current.setData(columns);
+    // Without a pointer in the plot, its legend shows the latest values.
+    if (plot.current.cursor.left < 0) plot.current.setLegend({idx: columns[0].length - 1});
+  }, [columns]);
   const last = series.map(([name], i) => `${name} ${show(columns[i + 1].at(-1) ?? null)}`).join(', ');
   return html`
     <figure class="plot">
@@ -36,11 +52,13 @@ const height = 160;
 
 const clock = (t) => new Date(t * 1000).toLocaleTimeString([], {timeStyle: 'short'});
 
-function options(width, series, show) {
-  const axis = {stroke: colour('--muted'), grid: {stroke: colour('--line'), width: 1}, ticks: {show: false}};
+function options(box, series, show) {
+  const axis = {
+    stroke: colour(box, '--muted'), grid: {stroke: colour(box, '--line'), width: 1}, ticks: {show: false},
+  };
   const span = points * interval / 1000;
   return {
-    width, height,
+    width: box.clientWidth, height,
     cursor: {y: false, drag: {x: false, y: false}},
     scales: {
       // Always the same span, so that a plot that has just begun does not stretch.
@@ -48,13 +66,13 @@ function options(width, series, show) {
       y: {range: (_, min, max) => [0, max > 0 ? max * 1.1 : 1]},
     },
     axes: [
-      {...axis, values: (_, times) => times.map(clock)},
+      {...axis, size: 30, space: 80, values: (_, times) => times.map(clock)},
       {...axis, size: 74, values: (_, values) => values.map(show)},
     ],
     series: [
-      {label: 'time', value: (_, t) => (t === null ? '–' : new Date(t * 1000).toLocaleTimeString())},
+      {label: 'time', value: (_, t) => (t ? new Date(t * 1000).toLocaleTimeString() : '–')},
       ...series.map(([label, variable]) => ({
-        label, stroke: colour(variable), width: 2, points: {size: 4}, value: (_, v) => show(v),
+        label, stroke: colour(box, variable), width: 2, points: {size: 4}, value: (_, v) => show(v ?? null),
       })),
     ],
   };

@@ -25,15 +25,16 @@ export function Records({topic, query}) {
   const one = topic.partitions === 1 || topic.partitions > mostPartitions;
   const partition = query.partition ?? (one ? '0' : 'all');
   const to = (change) => href(['topics', topic.name], {partition: query.partition, ...change});
-  const bar = html`<${Bar} topic=${topic} partition=${partition} query=${query} to=${to} />`;
+  const part = {topic, partition, query, to};
   if (query.tail) {
-    return html`${bar}<${Tail} key=${partition} topic=${topic.name} partition=${partition} leave=${to({})} />`;
+    return html`<${Bar} ...${part} />
+      <${Tail} key=${partition} topic=${topic.name} partition=${partition} leave=${to({})} />`;
   }
-  return html`${bar}<${Page} topic=${topic} partition=${partition} query=${query} to=${to} />`;
+  return html`<${Page} ...${part} />`;
 }
 
-// Bar chooses the partition and the place.
-function Bar({topic, partition, query, to}) {
+// Bar chooses the partition and the place; children are more buttons.
+function Bar({topic, partition, query, to, children}) {
   const [place, setPlace] = useState('');
   const choose = (event) => go(href(['topics', topic.name], {partition: event.target.value, tail: query.tail}));
   const jump = (event) => {
@@ -63,7 +64,8 @@ function Bar({topic, partition, query, to}) {
       <span class="grow"></span>
       <a class="button" href=${to({from: 'earliest'})}>Oldest</a>
       <a class="button" href=${to({})}>Newest</a>
-      <a class="button main" href=${to({tail: 1})}>Live tail</a>
+      ${!query.tail && html`<a class="button main" href=${to({tail: 1})}>Live tail</a>`}
+      ${children}
     </div>`;
 }
 
@@ -97,11 +99,10 @@ function Page({topic, partition, query, to}) {
         : html`<${BothWays} page=${page} to=${to} />`}
     </div>`;
   return html`
-    <div class="bar">
-      <span class="grow"></span>
+    <${Bar} ...${{topic, partition, query, to}}>
       <button type="button" onClick=${load.reload}>Reload</button>
       <${CurlButton} commands=${[['This page', curl('GET', path, options)]]} />
-    </div>
+    <//>
     <${Loaded} load=${load}>${shown}<//>`;
 }
 
