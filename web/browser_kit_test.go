@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -189,10 +191,24 @@ func (p *tab) choose(name, option string) {
 	})()`, quoted(name), quoted(option))))
 }
 
-// key presses keys as if nothing was clicked on before.
+// key presses keys that the console acts on. They come without the character
+// that would follow in a field: whoever takes the first event stops the second,
+// which two separate events can't show.
 func (p *tab) key(keys string) {
 	p.t.Helper()
-	p.do(chromedp.KeyEvent(keys))
+	for _, r := range keys {
+		p.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+			for _, kind := range []input.DispatchKeyEventType{
+				input.DispatchKeyEventTypeRawKeyDown, input.DispatchKeyEventTypeKeyUp,
+			} {
+				event := input.DispatchKeyEventParams{Type: kind, Key: string(r)}
+				if _, err := cdp.Call(ctx, t, input.DispatchKeyEvent, event); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+	}
 }
 
 // shot keeps a picture of the page among the test's artifacts.

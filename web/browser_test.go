@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/chroniklog/chronik/server/servertest"
 )
@@ -338,24 +339,25 @@ func (s *site) keyboard() {
 	s.awaitText("orders")
 	s.key("/")
 	s.await(`document.activeElement.matches("[data-search]")`)
-	s.key("pages")
+	s.do(chromedp.KeyEvent("pages"))
 	s.await(`document.querySelectorAll("[data-row]").length === 1`)
-	s.key("\u001b")
+	s.do(chromedp.KeyEvent(kb.Escape))
 	s.await(`document.activeElement === document.body`)
-	s.key("j\r")
-	s.awaitText("120") // of the topic of another step
+	s.key("j")
+	s.do(chromedp.KeyEvent(kb.Enter))
 	s.await(`location.hash === "#/topics/pages"`)
+	s.awaitRows("0/71", "0/120", 50)
 	s.key("[")
 	s.awaitRows("0/21", "0/70", 50)
-	s.key("jjk")
-	s.await(`document.activeElement.innerText === "21"`)
-	s.key("j\r")
+	s.key("jjjk")
+	s.await(`document.activeElement.innerText === "22"`)
+	s.do(chromedp.KeyEvent(kb.Enter))
 	s.await(`document.querySelector("[data-record='0/22'] .details")`)
 	s.key("]")
 	s.awaitRows("0/71", "0/120", 50)
 	s.key("?")
 	s.awaitText("next, previous row")
-	s.key("\u001b")
+	s.do(chromedp.KeyEvent(kb.Escape))
 	s.await(`!document.querySelector("dialog")`)
 }
 

@@ -63,7 +63,7 @@ function Plots({node}) {
     <div class="plots">
       <${Plot} title="Records appended" columns=${useColumns(at, records)} show=${perSecond}
         series=${[['appended', '--plot1']]} />
-      <${Plot} title="Bytes" columns=${useColumns(at, written, read)} show=${flow}
+      <${Plot} title="Bytes" binary columns=${useColumns(at, written, read)} show=${flow}
         series=${[['appended', '--plot1'], ['read', '--plot2']]} />
       <${Plot} title="Commit cycle, sync included" columns=${useColumns(at, median, slow)} show=${millis}
         series=${[['median', '--plot1'], ['99 %', '--plot2']]} />

@@ -15,15 +15,16 @@ const colour = (box, name) => () => {
 };
 
 // Plot draws columns (times first) as lines. series is [[name, colour variable]],
-// show writes a value. The plot takes the width that it is given.
-export function Plot({title, columns, series, show}) {
+// show writes a value; binary marks the axis in powers of two. The plot takes the
+// width that it is given.
+export function Plot({title, columns, series, show, binary}) {
   const box = useRef(), plot = useRef();
   const latest = useRef(columns);
   latest.current = columns;
   useEffect(() => {
     const draw = () => {
       plot.current?.destroy();
-      plot.current = new uPlot(options(box.current, series, show), latest.current, box.current);
+      plot.current = new uPlot(options(box.current, series, show, binary), latest.current, box.current);
     };
     draw();
     const sized = new ResizeObserver(() => plot.current.setSize({width: box.current.clientWidth, height}));
@@ -50,9 +51,16 @@ export function Plot({title, columns, series, show}) {
 
 const height = 160;
 
-const clock = (t) => new Date(t * 1000).toLocaleTimeString([], {timeStyle: 'short'});
+const clock = (t) =>
+  new Date(t * 1000).toLocaleTimeString([], {hour: '2-digit', minute: '2-digit', hourCycle: 'h23'});
 
-function options(box, series, show) {
+// lone are the places of values between two gaps, which no line would show.
+const lone = (column) => column.map((_, i) => i)
+  .filter((i) => column[i] != null && column[i - 1] == null && column[i + 1] == null);
+
+const powersOfTwo = Array.from({length: 45}, (_, i) => 2 ** i);
+
+function options(box, series, show, binary) {
   const axis = {
     stroke: colour(box, '--muted'), grid: {stroke: colour(box, '--line'), width: 1}, ticks: {show: false},
   };
@@ -66,13 +74,14 @@ function options(box, series, show) {
       y: {range: (_, min, max) => [0, max > 0 ? max * 1.1 : 1]},
     },
     axes: [
-      {...axis, size: 30, space: 80, values: (_, times) => times.map(clock)},
-      {...axis, size: 74, values: (_, values) => values.map(show)},
+      {...axis, size: 30, space: 45, values: (_, times) => times.map(clock)},
+      {...axis, size: 74, incrs: binary ? powersOfTwo : undefined, values: (_, values) => values.map(show)},
     ],
     series: [
       {label: 'time', value: (_, t) => (t ? new Date(t * 1000).toLocaleTimeString() : '–')},
       ...series.map(([label, variable]) => ({
-        label, stroke: colour(box, variable), width: 2, points: {size: 4}, value: (_, v) => show(v ?? null),
+        label, stroke: colour(box, variable), width: 2, value: (_, v) => show(v ?? null),
+        points: {show: true, size: 4, filter: (u, i) => lone(u.data[i])},
       })),
     ],
   };
