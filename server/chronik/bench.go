@@ -81,7 +81,10 @@ func report(streams Streams, json bool, r loadgen.Report, records, bytes int64) 
 		fmt.Fprintf(streams.Out, "%s records/s, %.1f MB/s\n",
 			amount(r.Rate()*float64(records)), r.Rate()*float64(bytes)/1e6)
 	}
-	if r.Requests == 0 {
+	switch {
+	case r.Requests == 0 && r.First == nil:
+		return errors.New("no answer came while it was measured: use a longer --duration, or a --warmup")
+	case r.Requests == 0:
 		return fmt.Errorf("nothing succeeded: %w", r.First)
 	}
 	if r.Errors > 0 {
