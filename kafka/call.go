@@ -54,7 +54,7 @@ func (c *conn) receive(f *frame) (*call, error) {
 	}
 	call.req = kmsg.RequestForKey(key)
 	call.req.SetVersion(version)
-	if err := call.req.ReadFrom(r.b); err != nil {
+	if err := f.decode(func() error { return call.req.ReadFrom(r.b) }); err != nil {
 		return nil, fmt.Errorf("%w: %s version %d: %w", errProtocol, call.api.name, version, err)
 	}
 	return call, nil
@@ -82,3 +82,13 @@ const allocateTimeout = 30 * time.Second
 
 // maxTimeout bounds the time that a client may have the node wait.
 const maxTimeout = 5 * time.Minute
+
+// once tells what a request has asked for before. Where an answer is larger
+// than its question, asking again must not multiply it.
+type once[K comparable] map[K]struct{}
+
+func (o once[K]) again(k K) bool {
+	_, asked := o[k]
+	o[k] = struct{}{}
+	return asked
+}

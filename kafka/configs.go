@@ -95,8 +95,16 @@ func (k *Listener) fromFlag(name string) bool {
 // describeConfigs answers DescribeConfigs.
 func (k *Listener) describeConfigs(_ context.Context, req *kmsg.DescribeConfigsRequest) kmsg.Response {
 	resp := kmsg.NewPtrDescribeConfigsResponse()
+	type resource struct {
+		kind kmsg.ConfigResourceType
+		name string
+	}
+	asked := once[resource]{}
 	for i := range req.Resources {
 		want := &req.Resources[i]
+		if asked.again(resource{want.ResourceType, want.ResourceName}) {
+			continue
+		}
 		answer := kmsg.NewDescribeConfigsResponseResource()
 		answer.ResourceType, answer.ResourceName = want.ResourceType, want.ResourceName
 		all, err := k.configsOf(want)

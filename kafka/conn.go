@@ -22,6 +22,7 @@ type conn struct {
 	cancel   context.CancelCauseFunc
 	queue    chan *call
 	bytes    *semaphore.Weighted // of requests in flight
+	in, out  transfer
 	draining atomic.Bool
 }
 
@@ -134,20 +135,65 @@ func (c *conn) answer(call *call) error {
 		return err
 	}
 	c.k.metrics.observe(call.api, call.received)
+	if err := c.account(out); err != nil {
+		return err
+	}
 	return c.send(out)
+}
+
+// account counts an answer that was built beside the log. One that fits into
+// a kept buffer is not worth it.
+func (c *conn) account(out *output) error {
+	size := min(int64(len(out.buf)), c.k.limits.InFlightBytes)
+	if out.held > 0 || size <= maxKeptBuffer {
+		return nil
+	}
+	if err := c.k.take(c.ctx, c.k.room.answers, size); err != nil {
+		return err
+	}
+	out.held = size
+	return nil
 }
 
 // send writes an answer. A client that does not take it in time is cut off.
 func (c *conn) send(out *output) error {
 	parts, size := out.finish()
-	if err := c.nc.SetWriteDeadline(time.Now().Add(c.transferTime(size))); err != nil {
-		return err
+	c.out.begin()
+	defer c.out.end()
+	end := time.Now().Add(c.transferTime(size))
+	for {
+		now := time.Now()
+		step := now.Add(patience) // to see how it gets on
+		if step.After(end) {
+			step = end
+		}
+		if err := c.nc.SetWriteDeadline(step); err != nil {
+			return err
+		}
+		n, err := writeParts(c.nc, parts)
+		c.out.moved.Add(n)
+		switch {
+		case !isTimeout(err):
+			return err
+		case step.Equal(end):
+			c.k.metrics.refused.WithLabelValues("slow_reader").Inc()
+			return err
+		}
 	}
-	_, err := parts.WriteTo(c.nc)
-	if errors.Is(err, context.DeadlineExceeded) || isTimeout(err) {
-		c.k.metrics.refused.WithLabelValues("slow_reader").Inc()
+}
+
+// partsWriter is a connection that wraps another, and hands on writes of many
+// parts in one.
+type partsWriter interface {
+	WriteParts(parts *net.Buffers) (int64, error)
+}
+
+// writeParts takes what it writes out of parts.
+func writeParts(nc net.Conn, parts *net.Buffers) (int64, error) {
+	if w, ok := nc.(partsWriter); ok {
+		return w.WriteParts(parts)
 	}
-	return err
+	return parts.WriteTo(nc)
 }
 
 // transferTime is how long n bytes may take.

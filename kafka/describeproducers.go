@@ -11,10 +11,14 @@ import (
 // epoch and no transaction's start.
 func (k *Listener) describeProducers(_ context.Context, req *kmsg.DescribeProducersRequest) kmsg.Response {
 	resp := kmsg.NewPtrDescribeProducersResponse()
+	asked := once[fetchKey]{}
 	for i := range req.Topics {
 		t := kmsg.NewDescribeProducersResponseTopic()
 		t.Topic = req.Topics[i].Topic
 		for _, index := range req.Topics[i].Partitions {
+			if asked.again(fetchKey{name: t.Topic, index: index}) {
+				continue
+			}
 			p := kmsg.NewDescribeProducersResponseTopicPartition()
 			p.Partition = index
 			list, err := k.logs.ActiveProducers(t.Topic, index)

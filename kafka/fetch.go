@@ -11,7 +11,7 @@ import (
 )
 
 // leastGrant is the share of an answer's memory that a fetch waits for when
-// there is little; a single batch may still be larger.
+// there is little. A larger batch waits for its size.
 const leastGrant = 1 << 20
 
 // Versions of Fetch that change something.
@@ -135,11 +135,20 @@ func (f *fetch) run(ctx context.Context) error {
 func (f *fetch) enough() bool { return f.settled || f.bytes >= f.minBytes || len(f.results) == 0 }
 
 // gather reads every partition, in order, within the memory that it is
-// granted.
+// granted. A batch that is larger than the grant waits for one of its size.
 func (f *fetch) gather(ctx context.Context) error {
-	if err := f.acquire(ctx); err != nil {
-		return err
+	for least := int64(leastGrant); ; least = int64(f.bytes) {
+		if err := f.acquire(ctx, least); err != nil {
+			return err
+		}
+		f.readAll(ctx)
+		if int64(f.bytes) <= f.grant || f.grant == f.k.limits.InFlightBytes {
+			return nil
+		}
 	}
+}
+
+func (f *fetch) readAll(ctx context.Context) {
 	f.bytes, f.settled = 0, false
 	left := min(f.maxBytes, int(f.grant))
 	for i, p := range f.context.parts {
@@ -153,30 +162,30 @@ func (f *fetch) gather(ctx context.Context) error {
 		left -= len(r.batches)
 		f.settled = f.settled || r.code != codeNone || r.diverging != nil
 	}
-	return nil
 }
 
 // acquire gets memory for the answer: all that the client wants if that is
 // free, else less, so that one client's slow reading does not stop the others.
-func (f *fetch) acquire(ctx context.Context) error {
+func (f *fetch) acquire(ctx context.Context, least int64) error {
 	f.letGo()
-	want := min(int64(f.maxBytes), f.k.limits.InFlightBytes)
-	least := min(want, leastGrant)
-	if f.k.answers.TryAcquire(want) {
+	want := min(max(int64(f.maxBytes), least), f.k.limits.InFlightBytes)
+	least = min(least, want)
+	if f.k.room.answers.TryAcquire(want) {
 		f.grant = want
 		return nil
 	}
-	if err := f.k.answers.Acquire(ctx, least); err != nil {
+	if err := f.k.take(ctx, f.k.room.answers, least); err != nil {
 		return err
 	}
 	f.grant = least
 	return nil
 }
 
-// letGo gives the memory back.
+// letGo gives the memory back, and what was read.
 func (f *fetch) letGo() {
+	clear(f.results)
 	if f.grant > 0 {
-		f.k.answers.Release(f.grant)
+		f.k.room.answers.Release(f.grant)
 		f.grant = 0
 	}
 }
@@ -184,7 +193,7 @@ func (f *fetch) letGo() {
 // shrink keeps what the answer needs.
 func (f *fetch) shrink() {
 	if spare := f.grant - int64(f.bytes); spare > 0 {
-		f.k.answers.Release(spare)
+		f.k.room.answers.Release(spare)
 		f.grant -= spare
 	}
 }

@@ -15,6 +15,9 @@ const (
 	// sessionParts bounds the partitions of a session; a client with more
 	// sends all of them each time.
 	sessionParts = 10_000
+	// allSessionParts bounds those of all sessions together, at some 200 bytes
+	// each.
+	allSessionParts = 250_000
 	// sessionIdle is how long a session that was not used is kept when another
 	// client wants its place.
 	sessionIdle = 2 * time.Minute
@@ -25,6 +28,7 @@ const (
 type sessions struct {
 	max  int
 	mu   sync.Mutex
+	held int // partitions, of all sessions
 	byID map[int32]*session
 	used *list.List // of *session, least recently used first
 }
@@ -33,8 +37,9 @@ type sessions struct {
 // request that holds mu.
 type session struct {
 	id   int32
-	at   *list.Element // under sessions.mu, as is last
+	at   *list.Element // under sessions.mu, as are last and held
 	last time.Time
+	held int // what of sessions.held is this one's
 
 	mu    sync.Mutex
 	ids   bool // topics are named by id
@@ -109,13 +114,18 @@ func (s *sessions) begin(ids bool, c *fetchContext) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.byID) >= s.max {
+	for len(s.byID) >= s.max || s.held+len(n.parts) > allSessionParts {
+		if s.used.Len() == 0 {
+			return
+		}
 		oldest := s.used.Front().Value.(*session)
 		if time.Since(oldest.last) < sessionIdle {
 			return
 		}
 		s.forget(oldest)
 	}
+	n.held = len(n.parts)
+	s.held += n.held
 	for n.id == 0 || s.byID[n.id] != nil {
 		n.id = rand.Int32N(math.MaxInt32) // not guessable by accident: ids are no secret
 	}
@@ -137,7 +147,10 @@ func (s *sessions) resume(req *kmsg.FetchRequest, c *fetchContext) int16 {
 	if n == nil {
 		return codeFetchSessionNotFound
 	}
-	n.mu.Lock()
+	// A request that still waits has taken this epoch, or the one before.
+	if !n.mu.TryLock() {
+		return codeFetchSessionEpoch
+	}
 	code := codeNone
 	switch {
 	case n.epoch != req.SessionEpoch:
@@ -154,7 +167,7 @@ func (s *sessions) resume(req *kmsg.FetchRequest, c *fetchContext) int16 {
 		n.epoch = 1
 	}
 	c.session, c.incremental, c.parts = n, true, n.parts
-	if len(n.parts) == 0 || len(n.parts) > sessionParts {
+	if len(n.parts) == 0 || len(n.parts) > sessionParts || !s.resize(n) {
 		s.remove(n.id)
 		return codeNone
 	}
@@ -194,6 +207,19 @@ func (n *session) update(req *kmsg.FetchRequest) {
 	n.parts = kept
 }
 
+// resize counts what a session's client added or forgot; false if that is too
+// much for all of them together.
+func (s *sessions) resize(n *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byID[n.id] != n {
+		return true // forgotten meanwhile
+	}
+	s.held += len(n.parts) - n.held
+	n.held = len(n.parts)
+	return s.held <= allSessionParts
+}
+
 // remove ends a session.
 func (s *sessions) remove(id int32) {
 	s.mu.Lock()
@@ -207,6 +233,7 @@ func (s *sessions) remove(id int32) {
 func (s *sessions) forget(n *session) {
 	delete(s.byID, n.id)
 	s.used.Remove(n.at)
+	s.held -= n.held
 }
 
 // news tells whether the answer shows a partition: an incremental one shows

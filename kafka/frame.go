@@ -3,36 +3,41 @@ package kafka
 import (
 	"encoding/binary"
 	"fmt"
-	"io"
 	"time"
 )
 
 // frame is one request as it was read: everything after its length.
 type frame struct {
-	c      *conn
-	b      []byte
-	key    int16
-	weight int64 // of the listener's memory, until release; 0: released
-	own    int64 // of the connection's
+	c       *conn
+	b       []byte
+	key     int16
+	own     int64 // of the connection's bytes in flight, until release
+	weight  int64 // of room.requests, until release
+	decoded int64 // of room.decoded, until release
 }
 
 // peekBytes are the key and the version, which decide how large a frame may
 // be before anything is allocated.
 const peekBytes = 4
 
-// unpackFactor is how many times its size a decoded request may take: an
-// array is allocated when its count is not above the bytes that are left, and
-// an element is a struct in memory. Produce requests are not decoded into
-// structs.
-const unpackFactor = 100
+// unpackFactor is how many times its size a request may take while it is
+// decoded: an array is allocated when its count is not above the bytes that
+// are left, and an element is a struct in memory. Of one that was decoded
+// keepFactor is the bound: its elements were there. Produce requests are not
+// decoded into structs.
+const (
+	unpackFactor = 100
+	keepFactor   = 16
+)
+
+// largeFrame is the size from which frames wait for each other before they
+// wait with the small ones.
+const largeFrame = 1 << 20
 
 // readFrame waits for the next request and reads it, within the limits.
 func (c *conn) readFrame() (*frame, error) {
-	if err := c.nc.SetReadDeadline(time.Now().Add(c.k.limits.Idle)); err != nil {
+	if err := c.readWithin(c.k.limits.Idle); err != nil {
 		return nil, err
-	}
-	if c.draining.Load() { // drain's deadline was overwritten
-		return nil, errDrained
 	}
 	head, err := c.r.Peek(4)
 	if err != nil {
@@ -54,9 +59,6 @@ func (c *conn) readFrame() (*frame, error) {
 		return nil, fmt.Errorf("%w: a request of %d bytes with key %d, at most %d are allowed", errProtocol, size, key, most)
 	}
 	f := &frame{c: c, key: key}
-	if err := f.reserve(int64(size)); err != nil {
-		return nil, err
-	}
 	if err := f.read(int(size)); err != nil {
 		f.release()
 		return nil, c.gone(err)
@@ -64,47 +66,86 @@ func (c *conn) readFrame() (*frame, error) {
 	return f, nil
 }
 
-// reserve waits until the request fits beside the others.
-func (f *frame) reserve(size int64) error {
-	l := &f.c.k.limits
-	own, weight := min(size, l.ConnBytes), size
-	if f.key != keyProduce {
-		weight *= unpackFactor
-	}
-	weight = min(weight, l.InFlightBytes)
-	if err := f.c.bytes.Acquire(f.c.ctx, own); err != nil {
-		return err
-	}
-	if err := f.c.k.requests.Acquire(f.c.ctx, weight); err != nil {
-		f.c.bytes.Release(own)
-		return err
-	}
-	f.own, f.weight = own, weight
-	return nil
-}
-
-// read reads the frame. Its memory is not reused: a log may keep the batches
-// in it.
+// read reads the frame once there is room for it. Its memory is not reused: a
+// log may keep the batches in it.
 func (f *frame) read(size int) error {
-	if err := f.c.nc.SetReadDeadline(time.Now().Add(f.c.transferTime(size))); err != nil {
+	c := f.c
+	if 4+size <= readBuffer {
+		// It comes into the connection's own buffer: what does not come takes
+		// no room from the others.
+		if err := c.readWithin(c.transferTime(size)); err != nil {
+			return err
+		}
+		if _, err := c.r.Peek(4 + size); err != nil {
+			return err
+		}
+	}
+	f.own = min(int64(size), c.k.limits.ConnBytes)
+	if err := c.bytes.Acquire(c.ctx, f.own); err != nil {
+		f.own = 0
 		return err
 	}
-	if f.c.draining.Load() {
-		return errDrained
+	if size >= largeFrame {
+		large := min(int64(size), max(c.k.limits.InFlightBytes/2, 1))
+		if err := c.k.take(c.ctx, c.k.room.large, large); err != nil {
+			return err
+		}
+		defer c.k.room.large.Release(large)
 	}
-	if _, err := f.c.r.Discard(4); err != nil {
+	weight := min(int64(size), c.k.limits.InFlightBytes)
+	if err := c.k.take(c.ctx, c.k.room.requests, weight); err != nil {
+		return err
+	}
+	f.weight = weight
+	c.in.begin()
+	defer c.in.end()
+	if err := c.readWithin(c.transferTime(size)); err != nil {
+		return err
+	}
+	if _, err := c.r.Discard(4); err != nil {
 		return err
 	}
 	f.b = make([]byte, size)
-	_, err := io.ReadFull(f.c.r, f.b)
+	for rest := f.b; len(rest) > 0; {
+		n, err := c.r.Read(rest)
+		if err != nil {
+			return err
+		}
+		c.in.moved.Add(int64(n))
+		rest = rest[n:]
+	}
+	return nil
+}
+
+// decode runs fn, which decodes the frame, within the room that it may take.
+func (f *frame) decode(fn func() error) error {
+	l := f.c.k
+	most := min(int64(len(f.b))*unpackFactor, l.limits.InFlightBytes)
+	if err := l.take(f.c.ctx, l.room.decoded, most); err != nil {
+		return err
+	}
+	err := fn()
+	f.decoded = min(int64(len(f.b))*keepFactor, most)
+	l.room.decoded.Release(most - f.decoded)
 	return err
 }
 
 // release gives the request's share back; it may be called repeatedly.
 func (f *frame) release() {
-	if f.weight > 0 {
-		f.c.bytes.Release(f.own)
-		f.c.k.requests.Release(f.weight)
-		f.own, f.weight = 0, 0
+	f.c.bytes.Release(f.own)
+	f.c.k.room.requests.Release(f.weight)
+	f.c.k.room.decoded.Release(f.decoded)
+	f.own, f.weight, f.decoded = 0, 0, 0
+}
+
+// readWithin bounds the reads that follow, unless the connection drains: then
+// there are none.
+func (c *conn) readWithin(d time.Duration) error {
+	if err := c.nc.SetReadDeadline(time.Now().Add(d)); err != nil {
+		return err
 	}
+	if c.draining.Load() { // drain's deadline was overwritten
+		return errDrained
+	}
+	return nil
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"golang.org/x/sync/semaphore"
 )
 
 // Options make a Listener. Broker and Logs are required.
@@ -44,7 +43,8 @@ type Limits struct {
 	// RequestBytes bounds every other request. Default 4 MiB.
 	RequestBytes int
 	// InFlightBytes bounds the requests of all connections that were read and
-	// not answered, and once more the answers to fetches. Default 256 MiB.
+	// not answered, once more what they were decoded into, and once more the
+	// answers that wait for their clients. Default 256 MiB.
 	InFlightBytes int64
 	// ConnBytes is InFlightBytes of one connection; a single larger request
 	// passes alone. Default 32 MiB.
@@ -95,8 +95,7 @@ type Listener struct {
 	settings []Setting
 	metrics  *metrics
 	apis     []api // by key
-	requests *semaphore.Weighted
-	answers  *semaphore.Weighted
+	room     room
 	sessions *sessions
 	buffers  sync.Pool // of *output
 
@@ -104,7 +103,9 @@ type Listener struct {
 	socket net.Listener
 	conns  map[*conn]struct{}
 	closed bool
-	wg     sync.WaitGroup // connections
+	// relieved is when the dawdlers were last looked for.
+	relieved time.Time
+	wg       sync.WaitGroup // connections
 }
 
 // New makes a listener that listens to nothing yet.
@@ -116,8 +117,7 @@ func New(o Options) *Listener {
 	k := &Listener{
 		broker: o.Broker, logs: o.Logs, groups: o.Groups, log: o.Logger, limits: lim,
 		settings: o.Settings, apis: table(o.Groups != nil),
-		metrics:  newMetrics(o.Registry),
-		requests: semaphore.NewWeighted(lim.InFlightBytes), answers: semaphore.NewWeighted(lim.InFlightBytes),
+		metrics: newMetrics(o.Registry), room: newRoom(lim.InFlightBytes),
 		sessions: newSessions(lim.FetchSessions), conns: map[*conn]struct{}{},
 	}
 	k.buffers.New = func() any { return new(output) }

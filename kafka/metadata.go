@@ -30,7 +30,11 @@ func (k *Listener) metadata(ctx context.Context, req *kmsg.MetadataRequest) kmsg
 		return resp
 	}
 	create := req.Version < 4 || req.AllowAutoTopicCreation
+	asked := once[fetchKey]{}
 	for i := range req.Topics {
+		if asked.again(fetchKey{name: text(req.Topics[i].Topic), id: req.Topics[i].TopicID}) {
+			continue // Kafka takes them for a set, too
+		}
 		resp.Topics = append(resp.Topics, k.findTopic(ctx, &info, &req.Topics[i], create))
 	}
 	return resp

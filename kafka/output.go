@@ -64,7 +64,7 @@ func (o *output) finish() (parts *net.Buffers, size int) {
 // release gives the answer's share of memory back.
 func (o *output) release(k *Listener) {
 	if o.held > 0 {
-		k.answers.Release(o.held)
+		k.room.answers.Release(o.held)
 		o.held = 0
 	}
 }

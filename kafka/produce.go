@@ -47,6 +47,14 @@ var (
 	errUnknownID = fmt.Errorf("%w: id", server.ErrUnknownTopic)
 )
 
+// Bounds of the topics and partitions of a request, each of which has a place
+// in memory and in the answer: there are no more than batches fit, and a few
+// that have none.
+const (
+	barePlaces = 100
+	maxPlaces  = 100_000
+)
+
 // Versions of Produce that change something.
 const (
 	produceZstd     = 7
@@ -75,10 +83,13 @@ func beginProduce(c *conn, call *call, body []byte) error {
 		refusal = errAcks
 	}
 	// The whole request is read before anything of it is appended.
-	whole := r
-	walkProduce(&whole, call.version, func(*produceTopic) {}, func(*produceTopic, int32, []byte) {})
-	if whole.bad {
+	whole, places := r, 0
+	walkProduce(&whole, call.version, func(*produceTopic) { places++ }, func(*produceTopic, int32, []byte) { places++ })
+	switch {
+	case whole.bad:
 		return fmt.Errorf("%w: Produce version %d is cut short", errProtocol, call.version)
+	case places > min(len(body)/record.HeaderLen+barePlaces, maxPlaces):
+		return fmt.Errorf("%w: a Produce request of %d topics and partitions in %d bytes", errProtocol, places, len(body))
 	}
 	a := &appender{c: c, call: call, p: p, refusal: refusal, expires: time.Now().Add(p.timeout)}
 	walkProduce(&r, call.version, a.topic, a.batch)

@@ -169,6 +169,10 @@ type countedConn struct {
 	once    sync.Once
 }
 
+// WriteParts writes as the connection inside does, all parts in one system
+// call: a net.Buffers does not see that it may.
+func (c *countedConn) WriteParts(parts *net.Buffers) (int64, error) { return parts.WriteTo(c.Conn) }
+
 func (c *countedConn) Close() error {
 	c.once.Do(func() {
 		c.counter.open.Add(-1)
