@@ -58,7 +58,7 @@ func groupRows(d *coordinator.Description) []gen.GroupPartition {
 	for i := range d.Metadata.Members {
 		m := &d.Metadata.Members[i]
 		assigned, err := group.ParseAssignment(m.Assignment)
-		if err != nil || d.Metadata.State != group.Stable {
+		if err != nil || !d.Metadata.Shared() {
 			continue
 		}
 		for _, tp := range assigned {

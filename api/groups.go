@@ -79,7 +79,7 @@ func (s *Server) ListGroups(
 			break
 		}
 		out.Groups = append(out.Groups, gen.GroupSummary{
-			Group: md.Group, State: gen.GroupState(md.State.String()), ProtocolType: md.ProtocolType,
+			Group: md.Group, Type: groupType(md), State: gen.GroupState(md.State.String()), ProtocolType: md.ProtocolType,
 		})
 	}
 	return out, nil
@@ -95,7 +95,7 @@ func (s *Server) DescribeGroup(
 	}
 	md := d.Metadata
 	out := gen.DescribeGroup200JSONResponse{
-		Group: md.Group, State: gen.GroupState(md.State.String()), Generation: md.Generation,
+		Group: md.Group, Type: groupType(md), State: gen.GroupState(md.State.String()), Generation: md.Generation,
 		ProtocolType: md.ProtocolType, Protocol: md.Protocol, Coordinator: d.Coordinator, Members: []gen.GroupMember{},
 	}
 	for i := range md.Members {
@@ -103,6 +103,13 @@ func (s *Server) DescribeGroup(
 	}
 	out.Partitions, out.Lag = s.groupPartitions(ctx, &d)
 	return out, nil
+}
+
+func groupType(md *group.Metadata) gen.GroupType {
+	if md.Consumer != nil {
+		return gen.Consumer
+	}
+	return gen.Classic
 }
 
 func (s *Server) describeGroup(ctx context.Context, id string) (coordinator.Description, error) {
@@ -131,7 +138,7 @@ func memberJSON(md *group.Metadata, m *group.Member) gen.GroupMember {
 		slices.Sort(out.Topics)
 	}
 	list, err := group.ParseAssignment(m.Assignment)
-	if err != nil || md.State != group.Stable {
+	if err != nil || !md.Shared() {
 		return out
 	}
 	for _, tp := range list {

@@ -57,7 +57,12 @@ const (
 	codeInvalidRecord           int16 = 87
 	codeUnknownTopicID          int16 = 100
 	codeFetchSessionTopicID     int16 = 106
+	codeFencedMemberEpoch       int16 = 110
+	codeUnreleasedInstance      int16 = 111
+	codeUnsupportedAssignor     int16 = 112
+	codeStaleMemberEpoch        int16 = 113
 	codeMismatchedEndpoint      int16 = 114
 	codeUnsupportedEndpoint     int16 = 115
+	codeInvalidRegex            int16 = 128
 	codeRebootstrapRequired     int16 = 129
 )

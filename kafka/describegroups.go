@@ -31,6 +31,9 @@ func (k *Listener) describeGroups(ctx context.Context, req *kmsg.DescribeGroupsR
 		g := kmsg.NewDescribeGroupsResponseGroup()
 		g.Group = id
 		md, err := k.groups.Describe(ctx, id)
+		if err == nil && md.Consumer != nil {
+			err = fmt.Errorf("%w: it is of the consumer protocol", group.ErrUnknownGroup)
+		}
 		switch {
 		case errors.Is(err, group.ErrUnknownGroup) && req.Version < 6:
 			g.State = "Dead"
@@ -64,8 +67,11 @@ func showGroup(g *kmsg.DescribeGroupsResponseGroup, md *group.Metadata) {
 	}
 }
 
-// classicGroup is the type of every group here.
-const classicGroup = "classic"
+// The types of groups.
+const (
+	classicGroup  = "classic"
+	consumerGroup = "consumer"
+)
 
 // listGroups answers ListGroups: those that this node coordinates.
 func (k *Listener) listGroups(ctx context.Context, req *kmsg.ListGroupsRequest) kmsg.Response {
@@ -73,11 +79,15 @@ func (k *Listener) listGroups(ctx context.Context, req *kmsg.ListGroupsRequest) 
 	list, err := k.groups.List(ctx)
 	resp.ErrorCode = codeOf(err)
 	for _, md := range list {
-		if !wanted(req.StatesFilter, md.State.String()) || !wanted(req.TypesFilter, classicGroup) {
+		kind := classicGroup
+		if md.Consumer != nil {
+			kind = consumerGroup
+		}
+		if !wanted(req.StatesFilter, md.State.String()) || !wanted(req.TypesFilter, kind) {
 			continue
 		}
 		g := kmsg.NewListGroupsResponseGroup()
-		g.Group, g.ProtocolType, g.GroupState, g.GroupType = md.Group, md.ProtocolType, md.State.String(), classicGroup
+		g.Group, g.ProtocolType, g.GroupState, g.GroupType = md.Group, md.ProtocolType, md.State.String(), kind
 		resp.Groups = append(resp.Groups, g)
 	}
 	return resp

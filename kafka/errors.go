@@ -45,6 +45,12 @@ var sentinels = [...]mapping{
 	{group.ErrSubscribed, codeGroupSubscribed},
 	{group.ErrUnknownGroup, codeUnknownGroup},
 	{group.ErrInvalidGroup, codeInvalidGroup},
+	{group.ErrFencedEpoch, codeFencedMemberEpoch},
+	{group.ErrStaleEpoch, codeStaleMemberEpoch},
+	{group.ErrUnreleasedInstance, codeUnreleasedInstance},
+	{group.ErrUnsupportedAssignor, codeUnsupportedAssignor},
+	{group.ErrOldRequest, codeUnsupportedVersion},
+	{group.ErrInvalidRegex, codeInvalidRegex},
 	{group.ErrMetadataTooLarge, codeMetadataTooLarge},
 	{group.ErrCorrupt, codeCoordinatorNotAvailable},
 	{group.ErrInvalidAck, codeInvalidRequest}, // of HTTP members only

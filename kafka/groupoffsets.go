@@ -11,6 +11,10 @@ import (
 	"github.com/chroniklog/chronik/server/group"
 )
 
+// memberEpochs is the version of OffsetCommit from which a generation may be the
+// epoch of a member of the consumer protocol.
+const memberEpochs = 9
+
 // Version of OffsetCommit and OffsetFetch from which topics are named by id.
 const offsetTopicIDs = 10
 
@@ -49,6 +53,7 @@ func (k *Listener) offsetCommit(ctx context.Context, req *kmsg.OffsetCommitReque
 	}
 	err := k.groups.Commit(ctx, coordinator.Committer{
 		Group: req.Group, MemberID: req.MemberID, Instance: text(req.InstanceID), Generation: req.Generation,
+		Old: req.Version < memberEpochs,
 	}, commits)
 	if code := codeOf(err); code != codeNone {
 		for i := range resp.Topics {
@@ -134,7 +139,11 @@ func (k *Listener) fetchGroup(ctx context.Context, version int16, want *kmsg.Off
 ) kmsg.OffsetFetchResponseGroup {
 	answer := kmsg.NewOffsetFetchResponseGroup()
 	answer.Group = want.Group
-	all, err := k.groups.Offsets(ctx, want.Group)
+	who := coordinator.Committer{Group: want.Group, Generation: -1}
+	if want.MemberID != nil {
+		who.MemberID, who.Generation = *want.MemberID, want.MemberEpoch
+	}
+	all, err := k.groups.OffsetsFor(ctx, who)
 	if answer.ErrorCode = codeOf(err); err != nil {
 		return answer
 	}

@@ -22,7 +22,8 @@ type Groups interface {
 	Heartbeat(ctx context.Context, id string, e group.Heartbeat) (group.Reply, error)
 	Leave(ctx context.Context, id string, e group.Leave) (group.Reply, error)
 	Commit(ctx context.Context, who coordinator.Committer, offsets map[group.TopicPartition]group.Commit) error
-	Offsets(ctx context.Context, id string) (map[group.TopicPartition]group.Commit, error)
+	OffsetsFor(ctx context.Context, who coordinator.Committer) (map[group.TopicPartition]group.Commit, error)
+	ConsumerHeartbeat(ctx context.Context, id string, e group.ConsumerHeartbeat) (group.Reply, error)
 	DeleteOffsets(ctx context.Context, id string, which []group.TopicPartition) ([]error, error)
 	Delete(ctx context.Context, id string) error
 	Describe(ctx context.Context, id string) (*group.Metadata, error)
@@ -46,6 +47,8 @@ func groupAPIs() []api {
 		{key: 16, name: "ListGroups", min: 0, max: 5, answer: plain((*Listener).listGroups)},
 		{key: 42, name: "DeleteGroups", min: 0, max: 3, answer: plain((*Listener).deleteGroups)},
 		{key: 47, name: "OffsetDelete", min: 0, max: 0, answer: plain((*Listener).offsetDelete)},
+		{key: 68, name: "ConsumerGroupHeartbeat", min: 0, max: 1, answer: answerConsumerHeartbeat},
+		{key: 69, name: "ConsumerGroupDescribe", min: 0, max: 1, answer: plain((*Listener).describeConsumerGroups)},
 	}
 }
 
@@ -134,12 +137,15 @@ func answerJoinGroup(ctx context.Context, c *call, out *output) error {
 
 // memberID makes an id for a new member, as Kafka does: what the client calls
 // itself, and something random.
-func memberID(clientID string) string {
+func memberID(clientID string) string { return clientID + "-" + newID() }
+
+// newID makes a random UUID.
+func newID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand since Go 1.24)
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	s := hex.EncodeToString(b[:])
-	return clientID + "-" + s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
 }
 
 func hostOf(nc net.Conn) string {

@@ -41,7 +41,10 @@ func start(t *testing.T, limits kafka.Limits, opts ...servertest.Option) *broker
 	b.Node = servertest.Start(t, opts...)
 	b.groups = coordinator.New(coordinator.Options{
 		Topics: b.Broker, Logs: b.Broker.LedLogs(), Node: 1, Now: time.Now, Partitions: 4,
-		Group: group.Config{InitialDelay: 50 * time.Millisecond, MinSession: time.Millisecond},
+		Group: group.Config{
+			InitialDelay: 50 * time.Millisecond, MinSession: time.Millisecond, ConsumerHeartbeat: 50 * time.Millisecond,
+			ConsumerSession: 2 * time.Second,
+		},
 	})
 	b.listener = kafka.New(kafka.Options{
 		Broker: b.Broker, Logs: b.Broker.LedLogs(), Groups: b.groups, Limits: limits,

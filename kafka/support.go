@@ -46,9 +46,12 @@ This page is generated from the code (kafka/support.go).
 - Idempotent producers work, and do so across restarts and changes of the leader. Transactions do not yet.
 - Java clients, franz-go and HTTP put the same key in the same partition (murmur2). librdkafka does with
   ` + "`partitioner=murmur2_random`" + `.
-- Consumer groups are classic ones, static members included; their offsets are in ` + "`__consumer_offsets`" + `, a
-  replicated, compacted topic. The new protocol (KIP-848), which clients have to be switched to, is not there yet.
-- HTTP members (` + "`POST /v1/groups/{group}/poll`" + `) share groups with Kafka consumers. Kafka's tools
+- Consumer groups are of either protocol, static members included; they and their offsets are in
+  ` + "`__consumer_offsets`" + `, a replicated, compacted topic. Clients use the classic protocol by default. With
+  the new one (KIP-848, ` + "`group.protocol=consumer`" + `) the server shares partitions out, by its assignors
+  ` + "`uniform`" + ` and ` + "`range`" + `, and takes subscriptions by RE2 regex. A group changes its protocol
+  while it is empty: members of the other one are refused (INCONSISTENT_GROUP_PROTOCOL).
+- HTTP members (` + "`POST /v1/groups/{group}/poll`" + `) share classic groups with Kafka consumers. Kafka's tools
   show them under ids that begin with ` + "`http.`" + `, with what they are subscribed to and were assigned.
 - A request for a partition that another node leads is answered NOT_LEADER_OR_FOLLOWER, with the leader where the
   version has a place for it (KIP-951). Nothing is forwarded.

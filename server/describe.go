@@ -32,6 +32,14 @@ func (b *Broker) TopicByID(id TopicID) (Topic, error) {
 	return Topic{}, fmt.Errorf("%w: id %x", ErrUnknownTopic, id)
 }
 
+// TopicsVersion counts the changes of topics that this node has seen: while it
+// stands still, Topic, TopicByID and Topics say the same.
+func (b *Broker) TopicsVersion() uint64 {
+	b.dir.mu.RLock()
+	defer b.dir.mu.RUnlock()
+	return b.dir.version
+}
+
 // Topics lists topics by name: at most limit whose names have the prefix and
 // come after the given one. more tells that there are others.
 func (b *Broker) Topics(prefix, after string, limit int) (list []Topic, more bool) {

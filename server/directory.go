@@ -21,6 +21,7 @@ type directory struct {
 	byID    map[TopicID]*entry
 	names   []string      // sorted
 	index   uint64        // of the metadata log, up to which it is complete
+	version uint64        // counts changes of topics
 	changed chan struct{} // closed and replaced by each change
 }
 
@@ -128,6 +129,7 @@ func (d *directory) apply(set []*entry, gone []TopicID) (removed []*entry) {
 		}
 		d.byName[e.topic.Name], d.byID[e.topic.ID] = e, e
 	}
+	d.version++
 	d.announce()
 	return removed
 }

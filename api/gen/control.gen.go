@@ -287,22 +287,46 @@ func (e GroupMemberProtocol) Valid() bool {
 
 // Defines values for GroupState.
 const (
+	Assigning           GroupState = "Assigning"
 	CompletingRebalance GroupState = "CompletingRebalance"
 	Empty               GroupState = "Empty"
 	PreparingRebalance  GroupState = "PreparingRebalance"
+	Reconciling         GroupState = "Reconciling"
 	Stable              GroupState = "Stable"
 )
 
 // Valid indicates whether the value is a known member of the GroupState enum.
 func (e GroupState) Valid() bool {
 	switch e {
+	case Assigning:
+		return true
 	case CompletingRebalance:
 		return true
 	case Empty:
 		return true
 	case PreparingRebalance:
 		return true
+	case Reconciling:
+		return true
 	case Stable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GroupType.
+const (
+	Classic  GroupType = "classic"
+	Consumer GroupType = "consumer"
+)
+
+// Valid indicates whether the value is a known member of the GroupType enum.
+func (e GroupType) Valid() bool {
+	switch e {
+	case Classic:
+		return true
+	case Consumer:
 		return true
 	default:
 		return false
@@ -448,7 +472,7 @@ type Group struct {
 	// Coordinator The node that coordinates the group.
 	Coordinator int32 `json:"coordinator"`
 
-	// Generation Grows with each rebalance.
+	// Generation Grows with each rebalance; a consumer group's epoch.
 	Generation int32  `json:"generation"`
 	Group      string `json:"group"`
 
@@ -461,8 +485,11 @@ type Group struct {
 	Protocol     string `json:"protocol"`
 	ProtocolType string `json:"protocol_type"`
 
-	// State Kafka's: a group without members is Empty, one that gathers them PreparingRebalance, one that shares partitions out CompletingRebalance, one whose members read Stable.
+	// State Kafka's: a group without members is Empty, one that gathers them PreparingRebalance, one that shares partitions out CompletingRebalance, one whose members read Stable. A consumer group that is to be shared out anew is Assigning, one whose members have not all taken over what they are to read Reconciling.
 	State GroupState `json:"state"`
+
+	// Type The protocol of the group's members: classic, where one of them shares partitions out, or consumer (KIP-848), where the coordinator does. HTTP members are in classic groups.
+	Type GroupType `json:"type"`
 }
 
 // GroupLag defines model for GroupLag.
@@ -540,7 +567,7 @@ type GroupPartition struct {
 	Topic     string  `json:"topic"`
 }
 
-// GroupState Kafka's: a group without members is Empty, one that gathers them PreparingRebalance, one that shares partitions out CompletingRebalance, one whose members read Stable.
+// GroupState Kafka's: a group without members is Empty, one that gathers them PreparingRebalance, one that shares partitions out CompletingRebalance, one whose members read Stable. A consumer group that is to be shared out anew is Assigning, one whose members have not all taken over what they are to read Reconciling.
 type GroupState string
 
 // GroupSummary defines model for GroupSummary.
@@ -550,9 +577,15 @@ type GroupSummary struct {
 	// ProtocolType consumer where topics are read; empty before the first member.
 	ProtocolType string `json:"protocol_type"`
 
-	// State Kafka's: a group without members is Empty, one that gathers them PreparingRebalance, one that shares partitions out CompletingRebalance, one whose members read Stable.
+	// State Kafka's: a group without members is Empty, one that gathers them PreparingRebalance, one that shares partitions out CompletingRebalance, one whose members read Stable. A consumer group that is to be shared out anew is Assigning, one whose members have not all taken over what they are to read Reconciling.
 	State GroupState `json:"state"`
+
+	// Type The protocol of the group's members: classic, where one of them shares partitions out, or consumer (KIP-848), where the coordinator does. HTTP members are in classic groups.
+	Type GroupType `json:"type"`
 }
+
+// GroupType The protocol of the group's members: classic, where one of them shares partitions out, or consumer (KIP-848), where the coordinator does. HTTP members are in classic groups.
+type GroupType string
 
 // Limits What this node accepts. A topic's max.message.bytes may be lower.
 type Limits struct {

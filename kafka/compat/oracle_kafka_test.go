@@ -28,6 +28,9 @@ offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
+group.consumer.min.assignment.interval.ms=0
+group.consumer.assignment.interval.ms=0
+group.consumer.migration.policy=disabled
 auto.create.topics.enable=false
 log.message.timestamp.after.max.ms=3600000
 `

@@ -49,6 +49,7 @@ func TestOracle(t *testing.T) {
 	o.offsets()
 	o.groups()
 	o.groupErrors()
+	o.consumers()
 	o.configs()
 	o.cluster()
 	o.reassignments()

@@ -149,6 +149,9 @@ func (s *shard) attend(id string, a *group.Attend) (Seat, <-chan struct{}, error
 	if err != nil {
 		return Seat{}, nil, err
 	}
+	if err := s.suit(e, *a); err != nil {
+		return Seat{}, nil, err
+	}
 	s.reshare(e)
 	r := s.tell(e, *a)
 	if r.Err != nil {

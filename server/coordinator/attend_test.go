@@ -235,7 +235,10 @@ func FuzzServe(f *testing.F) {
 }
 
 // nowhere has no topics.
-type nowhere struct{}
+type nowhere struct{ topics }
+
+// topics are what a test does not ask for.
+type topics = coordinator.Topics
 
 func (nowhere) EnsureInternalTopic(context.Context, server.TopicSpec) (server.Topic, error) {
 	return server.Topic{}, server.ErrUnavailable

@@ -35,6 +35,10 @@ type Topics interface {
 	EnsureInternalTopic(ctx context.Context, spec server.TopicSpec) (server.Topic, error)
 	Topic(name string) (server.Topic, error)
 	PartitionState(topic string, p int32) (server.PartitionInfo, error)
+	TopicByID(id server.TopicID) (server.Topic, error)
+	Topics(prefix, after string, limit int) (list []server.Topic, more bool)
+	// TopicsVersion changes whenever a topic does.
+	TopicsVersion() uint64
 }
 
 // Logs are the logs that this node leads; *server.LedLogs are.

@@ -17,6 +17,7 @@ import (
 
 // away is a cluster in which other nodes coordinate: answer plays them.
 type away struct {
+	topics
 	leader server.NodeID
 	asked  []string // "node op", in order
 	answer func(ctx context.Context, node server.NodeID, q map[string]any) (string, error)

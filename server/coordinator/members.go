@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/chroniklog/chronik/server/group"
 	"github.com/chroniklog/chronik/storage/record"
@@ -49,9 +50,14 @@ func (c *Coordinator) ask(ctx context.Context, id string, create bool, event fun
 	}
 	s.tokens++
 	token := s.tokens
+	ev := event(token)
+	if err := s.suit(e, ev); err != nil {
+		s.mu.Unlock()
+		return group.Reply{}, err
+	}
 	answer := make(chan group.Reply, 1)
 	e.waiting[token] = answer
-	s.apply(e, e.g.Step(c.now(), event(token)))
+	s.apply(e, e.g.Step(c.now(), ev))
 	s.mu.Unlock()
 	select {
 	case r := <-answer:
@@ -98,21 +104,31 @@ func (s *shard) apply(e *entry, effects []group.Effect) {
 	}
 }
 
-// storeGroup writes a group's metadata and tells the group how it went.
+// storeGroup writes what a group asks for and tells the group how it went.
 func (s *shard) storeGroup(e *entry, x group.Store) error {
 	pending, err := s.write(func(b *record.Builder, now int64) {
-		b.Append(now, x.Metadata.Key(), x.Metadata.Value(), nil)
+		if x.Metadata != nil {
+			b.Append(now, x.Metadata.Key(), x.Metadata.Value(), nil)
+		}
+		for _, r := range x.Records {
+			b.Append(now, r.Key, r.Value, nil)
+		}
 	})
 	if err != nil {
 		return moved(err)
 	}
 	e.writes++
+	g := e.g
 	s.c.wg.Go(func() {
 		_, err := s.await(pending)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		e.wrote()
-		s.apply(e, e.g.Step(s.c.now(), group.Stored{Seq: x.Seq, Err: err}))
+		effects := g.Step(s.c.now(), group.Stored{Seq: x.Seq, Err: err})
+		if e.g != g { // it was empty and has become a group of the other protocol
+			effects = slices.DeleteFunc(effects, func(f group.Effect) bool { _, reply := f.(group.Reply); return !reply })
+		}
+		s.apply(e, effects)
 		e.notice(true)
 	})
 	return nil

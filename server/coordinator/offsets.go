@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/chroniklog/chronik/server/group"
 	"github.com/chroniklog/chronik/storage/record"
@@ -15,6 +16,11 @@ type Committer struct {
 	Group              string
 	MemberID, Instance string
 	Generation         int32
+	Old                bool // as in group.Claim
+}
+
+func (who *Committer) claim() group.Claim {
+	return group.Claim{MemberID: who.MemberID, Instance: who.Instance, Generation: who.Generation, Old: who.Old}
 }
 
 // Commit keeps offsets. It returns when they are committed on every in-sync
@@ -30,7 +36,9 @@ func (c *Coordinator) Commit(ctx context.Context, who Committer, offsets map[gro
 		s.mu.Unlock()
 		return fmt.Errorf("%w: %w", group.ErrIllegalGeneration, err)
 	}
-	if err := e.g.MayCommit(c.now(), who.MemberID, who.Instance, who.Generation); err != nil || len(offsets) == 0 {
+	claim := who.claim()
+	claim.Partitions = slices.Collect(maps.Keys(offsets))
+	if err := e.g.MayCommit(c.now(), &claim); err != nil || len(offsets) == 0 {
 		s.mu.Unlock()
 		return err
 	}
@@ -67,14 +75,24 @@ func (c *Coordinator) Commit(ctx context.Context, who Committer, offsets map[gro
 
 // Offsets are all committed offsets of a group; none if it does not exist.
 func (c *Coordinator) Offsets(ctx context.Context, id string) (map[group.TopicPartition]group.Commit, error) {
-	s, err := c.shardOf(ctx, id)
+	return c.OffsetsFor(ctx, Committer{Group: id, Generation: -1})
+}
+
+// OffsetsFor are all committed offsets of a group, for a member of it or
+// nobody. A member of the consumer protocol has to be in its epoch.
+func (c *Coordinator) OffsetsFor(ctx context.Context, who Committer) (map[group.TopicPartition]group.Commit, error) {
+	s, err := c.shardOf(ctx, who.Group)
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := make(map[group.TopicPartition]group.Commit)
-	if e := s.groups[id]; e != nil {
+	if e := s.groups[who.Group]; e != nil {
+		claim := who.claim()
+		if err := e.g.MayFetch(&claim); err != nil {
+			return nil, err
+		}
 		for tp, k := range e.offsets {
 			all[tp] = k.Commit
 		}
@@ -163,12 +181,16 @@ func (s *shard) forget(id string, judge func(*entry) (drop []group.TopicPartitio
 		s.mu.Unlock()
 		return err
 	}
+	var keys [][]byte
+	if all {
+		keys = e.g.Keys()
+	}
 	pending, err := s.write(func(b *record.Builder, now int64) {
 		for _, tp := range drop {
 			b.Append(now, group.OffsetKey(id, tp), nil, nil)
 		}
-		if all {
-			b.Append(now, group.GroupKey(id), nil, nil)
+		for _, key := range keys {
+			b.Append(now, key, nil, nil)
 		}
 	})
 	if err != nil {

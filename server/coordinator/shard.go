@@ -32,7 +32,7 @@ type shard struct {
 
 // entry is one group with its offsets and who waits for an answer.
 type entry struct {
-	g       *group.Group
+	g       machine
 	offsets map[group.TopicPartition]group.Kept
 	waiting map[group.Token]chan group.Reply
 	writes  int // under way
@@ -97,7 +97,25 @@ func (e *entry) wrote() {
 	}
 }
 
-func newEntry(g *group.Group) *entry {
+// machine is a group of either protocol.
+type machine interface {
+	ID() string
+	Step(now int64, ev group.Event) []group.Effect
+	Deadline() int64
+	State() group.State
+	Generation() int32
+	Leader() string
+	EmptySince() int64
+	Idle() bool
+	MayCommit(now int64, c *group.Claim) error
+	MayFetch(c *group.Claim) error
+	MayDeleteOffsets() error
+	Subscribed(topic string) error
+	Describe() *group.Metadata
+	Keys() [][]byte
+}
+
+func newEntry(g machine) *entry {
 	return &entry{
 		g: g, offsets: map[group.TopicPartition]group.Kept{}, waiting: map[group.Token]chan group.Reply{},
 	}
@@ -127,7 +145,7 @@ func (s *shard) replay() error {
 	if err != nil {
 		return err
 	}
-	r := replayed{s: s, metadata: map[string]*group.Metadata{}}
+	r := replayed{s: s, metadata: map[string]*group.Metadata{}, consumers: map[string]*group.ConsumerLog{}}
 	for at := offsets.LogStart; at < end; {
 		res, err := s.c.o.Logs.Read(s.c.ctx, server.ReadRequest{Topic: Topic, Partition: s.p, Offset: at, MaxBytes: 1 << 20})
 		if err != nil {
@@ -168,9 +186,10 @@ func (s *shard) end() (int64, error) {
 
 // replayed is what a replay has found. Nobody else sees the shard yet.
 type replayed struct {
-	s        *shard
-	reader   record.Reader
-	metadata map[string]*group.Metadata
+	s         *shard
+	reader    record.Reader
+	metadata  map[string]*group.Metadata
+	consumers map[string]*group.ConsumerLog
 }
 
 // batches takes record batches and returns the offset after them.
@@ -203,6 +222,17 @@ func (r *replayed) record(rec *record.Record) error {
 	if err != nil || !ok {
 		return err
 	}
+	if e.Consumer != nil {
+		l := r.consumers[e.Group]
+		if l == nil {
+			l = &group.ConsumerLog{}
+		}
+		r.consumers[e.Group] = l
+		if !l.Take(e.Consumer, rec.Timestamp) {
+			delete(r.consumers, e.Group)
+		}
+		return nil
+	}
 	if !e.OfOffset {
 		delete(r.metadata, e.Group)
 		if e.Metadata != nil {
@@ -226,16 +256,21 @@ func (r *replayed) record(rec *record.Record) error {
 // finish makes the groups; one without members and offsets is none.
 func (r *replayed) finish() {
 	now := r.s.c.now()
-	for id, md := range r.metadata {
-		g := group.Restore(now, md, r.s.c.o.Group)
+	put := func(id string, g machine) {
 		if e := r.s.groups[id]; e != nil {
 			e.g = g
 		} else {
 			r.s.groups[id] = newEntry(g)
 		}
 	}
+	for id, md := range r.metadata {
+		put(id, group.Restore(now, md, r.s.c.o.Group))
+	}
+	for id, l := range r.consumers {
+		put(id, group.RestoreConsumerGroup(now, id, l, r.s.c.o.Group, catalog{r.s.c.o.Topics}))
+	}
 	for id, e := range r.s.groups {
-		if len(e.offsets) == 0 && r.metadata[id] == nil {
+		if len(e.offsets) == 0 && r.metadata[id] == nil && r.consumers[id] == nil {
 			delete(r.s.groups, id)
 		}
 	}

@@ -180,6 +180,8 @@ func ForwardedErrors() forward.Errors {
 		70: group.ErrRebalance, 71: group.ErrInconsistentProtocol, 72: group.ErrFencedInstance,
 		73: group.ErrInvalidSession, 74: group.ErrFull, 75: group.ErrNotEmpty, 76: group.ErrSubscribed,
 		77: group.ErrUnknownGroup, 78: group.ErrInvalidGroup, 79: group.ErrMetadataTooLarge, 80: group.ErrCorrupt,
+		81: group.ErrFencedEpoch, 82: group.ErrStaleEpoch, 83: group.ErrUnreleasedInstance,
+		84: group.ErrUnsupportedAssignor, 85: group.ErrInvalidRegex, 86: group.ErrOldRequest,
 	}
 }
 

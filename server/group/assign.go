@@ -30,10 +30,19 @@ func (tp TopicPartition) Compare(o TopicPartition) int {
 type sharer struct {
 	id    string
 	sub   Subscription
+	topic map[string]bool // those of sub
 	share []TopicPartition
 }
 
-func (s *sharer) wants(topic string) bool { return slices.Contains(s.sub.Topics, topic) }
+func newSharer(id string, sub Subscription) *sharer {
+	s := &sharer{id: id, sub: sub, topic: make(map[string]bool, len(sub.Topics))}
+	for _, t := range sub.Topics {
+		s.topic[t] = true
+	}
+	return s
+}
+
+func (s *sharer) wants(topic string) bool { return s.topic[topic] }
 
 // Share shares the partitions of the members' topics out, as the protocol says:
 // each to one member that is subscribed to its topic. partitions tells how many
@@ -43,10 +52,11 @@ func Share(protocol string, members []Joined, partitions func(topic string) int3
 	list := make([]*sharer, 0, len(members))
 	topics := make(map[string]int32)
 	for i := range members {
-		s := &sharer{id: members[i].MemberID}
-		if sub, err := ParseSubscription(members[i].Metadata); err == nil {
-			s.sub = sub
+		sub, err := ParseSubscription(members[i].Metadata)
+		if err != nil {
+			sub = Subscription{}
 		}
+		s := newSharer(members[i].MemberID, sub)
 		for _, t := range s.sub.Topics {
 			topics[t] = partitions(t)
 		}

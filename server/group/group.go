@@ -101,6 +101,8 @@ func (g *Group) Step(now int64, ev Event) []Effect {
 		g.onReshare(now)
 	case Stored:
 		g.onStored(now, &e)
+	case ConsumerHeartbeat:
+		g.onForeign(&e)
 	case Tick:
 	}
 	return g.out
@@ -110,6 +112,16 @@ func (g *Group) reply(r Reply) {
 	if r.Token != hosted {
 		g.out = append(g.out, r)
 	}
+}
+
+// onForeign refuses a member of the consumer protocol: it can join when the
+// group is empty, and the coordinator has made it another one.
+func (g *Group) onForeign(e *ConsumerHeartbeat) {
+	err := ErrUnknownGroup
+	if e.Epoch == 0 {
+		err = ErrInconsistentProtocol
+	}
+	g.reply(Reply{Token: e.Token, Err: err, MemberID: e.MemberID})
 }
 
 func (g *Group) enter(now int64, s State) { g.state, g.changed = s, now }
@@ -261,23 +273,33 @@ func (g *Group) onLeave(now int64, e *Leave) {
 	g.reply(Reply{Token: e.Token, Err: err, MemberID: id})
 }
 
+// Claim is who commits or fetches offsets: a member in a generation or epoch, or
+// nobody (generation -1 and no id), and of which partitions.
+type Claim struct {
+	MemberID, Instance string
+	Generation         int32
+	Partitions         []TopicPartition
+	// Old tells that the request knows nothing of the consumer protocol.
+	Old bool
+}
+
 // MayCommit judges a commit of offsets. Who is no member may commit only while
 // the group is empty.
-func (g *Group) MayCommit(now int64, memberID, instance string, generation int32) error {
-	if generation < 0 && memberID == "" && instance == "" {
+func (g *Group) MayCommit(now int64, c *Claim) error {
+	if c.Generation < 0 && c.MemberID == "" && c.Instance == "" {
 		if g.state != Empty {
 			return ErrUnknownMember
 		}
 		return nil
 	}
-	if generation < 0 && g.state == Empty {
+	if c.Generation < 0 && g.state == Empty {
 		return nil
 	}
-	m, err := g.find(memberID, instance)
+	m, err := g.find(c.MemberID, c.Instance)
 	switch {
 	case err != nil:
 		return err
-	case generation != g.generation:
+	case c.Generation != g.generation:
 		return ErrIllegalGeneration
 	case g.state == Completing:
 		return ErrRebalance
@@ -285,3 +307,6 @@ func (g *Group) MayCommit(now int64, memberID, instance string, generation int32
 	m.keepAlive(now)
 	return nil
 }
+
+// MayFetch judges a fetch of offsets: everybody may.
+func (g *Group) MayFetch(*Claim) error { return nil }

@@ -90,7 +90,9 @@ func (w *world) run(d *datadriven.TestData) string {
 	case "reshare":
 		ev = group.Reshare{}
 	case "commit":
-		fmt.Fprintf(&out, "commit: %v\n", w.g.MayCommit(w.now, arg("id", ""), arg("instance", ""), gen))
+		fmt.Fprintf(&out, "commit: %v\n", w.g.MayCommit(w.now, &group.Claim{
+			MemberID: arg("id", ""), Instance: arg("instance", ""), Generation: gen,
+		}))
 	case "restore":
 		w.g = group.Restore(w.now, w.last, group.Config{InitialDelay: -1})
 	}

@@ -16,7 +16,15 @@ type Metadata struct {
 	Leader                 string
 	Changed                int64 // Unix milliseconds
 	Members                []Member
+	// Consumer tells a ConsumerGroup: its Generation is the group's epoch, its
+	// Protocol the assignor, and what its members read is said as consumers of
+	// the classic protocol do.
+	Consumer *ConsumerDetails `json:",omitempty"`
 }
+
+// Shared tells whether the members' assignments hold: in a Group only while it
+// is stable.
+func (md *Metadata) Shared() bool { return md.State == Stable || md.Consumer != nil }
 
 // Member is a member of a Metadata.
 type Member struct {
@@ -24,6 +32,7 @@ type Member struct {
 	ClientID, Host           string
 	Session, Rebalance       time.Duration
 	Subscription, Assignment []byte
+	Consumer                 *ConsumerMemberDetails `json:",omitempty"`
 }
 
 // Describe is the group as it is now.

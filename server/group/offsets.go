@@ -55,6 +55,8 @@ type Entry struct {
 	Partition TopicPartition
 	Commit    *Commit
 	Metadata  *Metadata
+	// Consumer is set for a record of a ConsumerGroup, which ConsumerLog takes.
+	Consumer *ConsumerEntry
 }
 
 // GroupKey is the key of a group's own record.
@@ -94,6 +96,12 @@ func Parse(key, value []byte) (e Entry, ok bool, err error) {
 		}
 		e.Metadata, err = parseMetadata(k.Group, value)
 		return e, err == nil, err
+	case keyConsumerGroup, keyConsumerMember, keyConsumerTarget, keyConsumerTargetMember, keyConsumerCurrent:
+		c, err := parseConsumer(key, value)
+		if err != nil {
+			return e, false, err
+		}
+		return Entry{Group: c.group, Consumer: c}, true, nil
 	}
 	return e, false, nil
 }

@@ -33,6 +33,21 @@ var (
 	ErrUnknownGroup = errors.New("unknown group")
 	// ErrInvalidGroup: INVALID_GROUP_ID.
 	ErrInvalidGroup = errors.New("invalid group id")
+	// ErrFencedEpoch: FENCED_MEMBER_EPOCH; give everything up and join anew.
+	ErrFencedEpoch = errors.New("the member is in another epoch")
+	// ErrStaleEpoch: STALE_MEMBER_EPOCH; try again in the epoch that the next
+	// heartbeat tells.
+	ErrStaleEpoch = errors.New("the member has moved on to another epoch")
+	// ErrOldRequest: UNSUPPORTED_VERSION; members of the consumer protocol commit
+	// by versions of the request that know it.
+	ErrOldRequest = errors.New("the request is older than the consumer protocol")
+	// ErrUnreleasedInstance: UNRELEASED_INSTANCE_ID; another member holds the
+	// static instance id and has not left.
+	ErrUnreleasedInstance = errors.New("another member holds the instance id")
+	// ErrUnsupportedAssignor: UNSUPPORTED_ASSIGNOR.
+	ErrUnsupportedAssignor = errors.New("unknown assignor")
+	// ErrInvalidRegex: INVALID_REGULAR_EXPRESSION.
+	ErrInvalidRegex = errors.New("invalid topic regex")
 	// ErrMetadataTooLarge: OFFSET_METADATA_TOO_LARGE.
 	ErrMetadataTooLarge = errors.New("offset metadata is too large")
 	// ErrCorrupt: a record of the group's log can't be read.
@@ -48,6 +63,10 @@ type Config struct {
 	MinSession, MaxSession time.Duration
 	// MaxMembers bounds the members. Default 10,000.
 	MaxMembers int
+	// ConsumerHeartbeat is how often members of the consumer protocol are to be
+	// heard of, and ConsumerSession how long they may be silent: there, the group
+	// says it and not the member. Default 5 s, 45 s.
+	ConsumerHeartbeat, ConsumerSession time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -64,6 +83,12 @@ func (c Config) withDefaults() Config {
 	if c.MaxMembers <= 0 {
 		c.MaxMembers = 10_000
 	}
+	if c.ConsumerHeartbeat <= 0 {
+		c.ConsumerHeartbeat = 5 * time.Second
+	}
+	if c.ConsumerSession <= 0 {
+		c.ConsumerSession = 45 * time.Second
+	}
 	return c
 }
 
@@ -76,11 +101,17 @@ const (
 	Preparing
 	Completing
 	Stable
+	// Assigning and Reconciling are states of a ConsumerGroup only: its target
+	// is out of date, or not every member has reached it.
+	Assigning
+	Reconciling
 )
 
 // String is the state as Kafka's tools call it.
 func (s State) String() string {
-	return [...]string{"Empty", "PreparingRebalance", "CompletingRebalance", "Stable"}[s]
+	return [...]string{
+		"Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Assigning", "Reconciling",
+	}[s]
 }
 
 // Token names a request that awaits its Reply; the caller chooses it.
@@ -166,6 +197,8 @@ type Reply struct {
 	Members                []Joined // for the leader only
 	// Of a sync or an attendance, as is the protocol.
 	Assignment []byte
+	// Of a heartbeat of the consumer protocol; Generation is the member's epoch.
+	Beat *Beat
 }
 
 // Joined is a member as the leader is told of it.
@@ -174,12 +207,17 @@ type Joined struct {
 	Metadata           []byte
 }
 
-// Store asks to write the group as it is in Metadata, after those asked for
-// before, and to tell by Stored, with the same number.
+// Store asks to write a group, after those asked for before, and to tell by
+// Stored, with the same number: a Group as it is in Metadata, a ConsumerGroup
+// by records.
 type Store struct {
 	Seq      uint64
 	Metadata *Metadata
+	Records  []LogRecord
 }
+
+// LogRecord is a record of the groups' log; a nil value deletes.
+type LogRecord struct{ Key, Value []byte }
 
 func (Reply) effect() {}
 func (Store) effect() {}
