@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,14 +16,16 @@ import (
 // conn is one client's connection. Its reader fills the queue, its writer
 // empties it; both end before run returns.
 type conn struct {
-	k        *Listener
-	nc       net.Conn
-	r        *bufio.Reader
-	ctx      context.Context //nolint:containedctx // ends with the connection
-	cancel   context.CancelCauseFunc
-	queue    chan *call
-	bytes    *semaphore.Weighted // of requests in flight
-	in, out  transfer
+	k       *Listener
+	nc      net.Conn
+	r       *bufio.Reader
+	ctx     context.Context //nolint:containedctx // ends with the connection
+	cancel  context.CancelCauseFunc
+	queue   chan *call
+	bytes   *semaphore.Weighted // of requests in flight
+	in, out transfer
+
+	deadline sync.Mutex // of reads: none is set once draining is
 	draining atomic.Bool
 }
 
@@ -59,6 +62,9 @@ func (c *conn) run() {
 		c.cancel(err) // nobody waits for what is queued
 	}
 	<-written
+	if errors.Is(err, errDrained) {
+		c.linger()
+	}
 	c.cancel(errGone)
 	_ = c.nc.Close()
 	if errors.Is(err, errProtocol) {
@@ -69,8 +75,34 @@ func (c *conn) run() {
 
 // drain has the reader stop and the queued requests answered.
 func (c *conn) drain() {
+	c.deadline.Lock()
+	defer c.deadline.Unlock()
 	c.draining.Store(true)
 	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+}
+
+// lingering is how long a client may take to notice the end, and quiet how
+// long it sends nothing once it has.
+const (
+	lingering = time.Second
+	quiet     = 100 * time.Millisecond
+)
+
+// linger ends the answers and drops what still comes: a socket that is closed
+// before its input was read forgets the answers that it still has to send.
+func (c *conn) linger() {
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	for end := time.Now().Add(lingering); time.Now().Before(end); {
+		if c.nc.SetReadDeadline(time.Now().Add(quiet)) != nil {
+			return
+		}
+		if _, err := c.r.Discard(max(c.r.Buffered(), 1)); err != nil {
+			return
+		}
+	}
 }
 
 // abort ends the connection at once.

@@ -141,11 +141,10 @@ func (f *frame) release() {
 // readWithin bounds the reads that follow, unless the connection drains: then
 // there are none.
 func (c *conn) readWithin(d time.Duration) error {
-	if err := c.nc.SetReadDeadline(time.Now().Add(d)); err != nil {
-		return err
-	}
-	if c.draining.Load() { // drain's deadline was overwritten
+	c.deadline.Lock()
+	defer c.deadline.Unlock()
+	if c.draining.Load() {
 		return errDrained
 	}
-	return nil
+	return c.nc.SetReadDeadline(time.Now().Add(d))
 }

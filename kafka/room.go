@@ -29,7 +29,7 @@ func newRoom(size int64) room {
 const (
 	// patience is how long a transfer that others wait for may take before
 	// its bytes are counted.
-	patience = time.Second
+	patience = 500 * time.Millisecond
 	// leastRate is what such a transfer must move, in bytes per second.
 	leastRate = 256 << 10
 )
@@ -64,7 +64,7 @@ func (k *Listener) take(ctx context.Context, from *semaphore.Weighted, n int64) 
 	taken := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		tick := time.NewTicker(patience / 2)
+		tick := time.NewTicker(patience / 4)
 		defer tick.Stop()
 		for {
 			select {
@@ -82,12 +82,12 @@ func (k *Listener) take(ctx context.Context, from *semaphore.Weighted, n int64) 
 }
 
 // relieve cuts the connections whose transfers are behind. However many wait,
-// it looks once in half a patience.
+// it looks once in a quarter of a patience.
 func (k *Listener) relieve() {
 	now := time.Now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if now.Sub(k.relieved) < patience/2 {
+	if now.Sub(k.relieved) < patience/4 {
 		return
 	}
 	k.relieved = now

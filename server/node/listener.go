@@ -173,6 +173,15 @@ type countedConn struct {
 // call: a net.Buffers does not see that it may.
 func (c *countedConn) WriteParts(parts *net.Buffers) (int64, error) { return parts.WriteTo(c.Conn) }
 
+// CloseWrite tells the client that nothing more comes; what it sends can still
+// be read.
+func (c *countedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
 func (c *countedConn) Close() error {
 	c.once.Do(func() {
 		c.counter.open.Add(-1)
