@@ -166,7 +166,11 @@ func (n *Node) change(c *Core, a adminRequest) (done bool, err error) {
 		return false, nil // an earlier change is under way
 	}
 	if a.Op == opEnter {
-		if twin := n.twin(a.Member); twin.Node != 0 {
+		twin, known := n.twin(a.Member)
+		switch {
+		case !known:
+			return false, nil
+		case twin.Node != 0:
 			return true, fmt.Errorf("%w: %d is in use by a node that runs at %s: "+
 				"start this one with another --node-id, and on a directory of its own, or stop that one",
 				ErrNodeIDTaken, twin.Node, twin.Addr)
@@ -198,18 +202,20 @@ func (n *Node) change(c *Core, a adminRequest) (done bool, err error) {
 // twin is a member that runs under the same node id as one that wants to
 // enter, zero if there is none: with another directory, or with a copy of that
 // one's. A node that lost its disk, or moved to another address, has none: its
-// former incarnation is not heard from any more.
-func (n *Node) twin(m meta.Member) meta.Member {
+// former incarnation is not heard from any more. A new controller has to listen
+// for as long before it knows that.
+func (n *Node) twin(m meta.Member) (twin meta.Member, known bool) {
+	known = true
 	for _, p := range n.image.Members() {
 		if p.Node != m.Node || p == m {
 			continue
 		}
-		at, ok := n.member.heard[p.RaftID]
-		if p.RaftID == n.id().raftID || ok && n.member.ticks-at <= 2*electionTicks {
-			return p
+		if p.RaftID == n.id().raftID || n.member.hears(p.RaftID) {
+			return p, true
 		}
+		known = known && n.member.listens()
 	}
-	return meta.Member{}
+	return meta.Member{}, known
 }
 
 // transfer asks for a handover.

@@ -48,6 +48,8 @@ type Core struct {
 	logged  appliedLog
 	// stand is how many ticks are left to a candidature, 0 if there is none.
 	stand int
+	// lost is what Process is going to stop the core with.
+	lost error
 	// err is what stopped the core; it does nothing any more.
 	err error
 }
@@ -174,7 +176,14 @@ func (c *Core) Tick() {
 // Step takes a message from another member. Messages that make no sense here
 // are dropped.
 func (c *Core) Step(m *pb.Message) {
-	if c.err != nil || m.GetTo() != c.cfg.ID {
+	if c.err != nil || c.lost != nil || m.GetTo() != c.cfg.ID {
+		return
+	}
+	// A heartbeat commits no more than what this member acknowledged.
+	if last := c.cfg.Storage.LastIndex(); m.GetType() == pb.MsgHeartbeat && m.GetCommit() > last {
+		c.lost = fmt.Errorf("%w: the controller has this node's word for entry %d, and the last one here is %d: "+
+			"the data directory is an older copy of itself, or the disk lost what it had synced; "+
+			"let this node enter anew with --join and an empty directory", ErrCorrupt, m.GetCommit(), last)
 		return
 	}
 	if err := c.rn.Step(m); err != nil && !errors.Is(err, etcd.ErrProposalDropped) {

@@ -27,11 +27,26 @@ type membership struct {
 	// heard is the tick at which the controller last knew of a member's
 	// activity: etcd raft forgets it at every check of the quorum.
 	heard map[uint64]int
+	since int // the tick at which this node became the controller
 	// active are the voters that the controller heard from lately.
 	active []uint64
 	// files hold snapshots that were received since the last round.
 	files []string
 }
+
+// silence is how many ticks without a sign of a member mean that it is not
+// there.
+const silence = 2 * electionTicks
+
+// hears tells whether a member was heard from lately.
+func (m *membership) hears(id uint64) bool {
+	at, ok := m.heard[id]
+	return ok && m.ticks-at <= silence
+}
+
+// listens tells whether this node has been the controller for long enough to
+// take a member's silence for its absence.
+func (m *membership) listens() bool { return m.heard != nil && m.ticks-m.since > silence }
 
 // membersChanged tells the transport and the identity file who the members
 // are. Only the loop may call it, or launch before.
@@ -63,7 +78,7 @@ func (n *Node) maintain() {
 		return
 	}
 	if m.heard == nil {
-		m.heard = map[uint64]int{}
+		m.heard, m.since = map[uint64]int{}, m.ticks
 	}
 	n.core.rn.WithProgress(func(id uint64, _ etcd.ProgressType, pr tracker.Progress) {
 		if pr.RecentActive || id == n.id().raftID {
@@ -79,8 +94,7 @@ func (n *Node) maintain() {
 func (n *Node) candidates() (voters, learners []candidate) {
 	commit := n.core.rn.BasicStatus().GetCommit()
 	n.core.rn.WithProgress(func(id uint64, typ etcd.ProgressType, pr tracker.Progress) {
-		at, ok := n.member.heard[id]
-		c := candidate{id: id, node: n.nodeOf(id), lately: ok && n.member.ticks-at <= 2*electionTicks}
+		c := candidate{id: id, node: n.nodeOf(id), lately: n.member.hears(id)}
 		c.ready = c.lately && (id == n.id().raftID ||
 			pr.State == tracker.StateReplicate && pr.Match+readyLag >= commit)
 		if typ == etcd.ProgressTypeLearner {

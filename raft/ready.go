@@ -12,7 +12,7 @@ import (
 )
 
 // HasReady tells whether Process has something to do.
-func (c *Core) HasReady() bool { return c.err == nil && c.rn.HasReady() }
+func (c *Core) HasReady() bool { return c.err == nil && (c.lost != nil || c.rn.HasReady()) }
 
 // Process does one round of work, in the order that keeps promises: the log
 // is durable, and the fence says so, before any message that depends on it
@@ -20,7 +20,11 @@ func (c *Core) HasReady() bool { return c.err == nil && c.rn.HasReady() }
 // applied. Any error is final: what is on disk is not known, and the process
 // must end.
 func (c *Core) Process() error {
-	if c.err == nil {
+	switch {
+	case c.err != nil:
+	case c.lost != nil:
+		c.err = c.lost
+	default:
 		c.err = c.process()
 	}
 	return c.err

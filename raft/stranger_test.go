@@ -71,6 +71,12 @@ func TestNodeIDTaken(t *testing.T) {
 	wantText(t, refused(t, n), ErrNodeIDTaken, c.addrs[2], "--node-id")
 	c.stop(11)
 
+	// The controller is a new one when the copy comes: it has yet to hear from
+	// whom there is.
+	eventually(t, func() bool {
+		_ = c.nodes[1].TransferController(t.Context(), 2)
+		return c.leader() == 2
+	})
 	raftID := c.nodes[2].id().raftID
 	c.stop(2)
 	if err := os.RemoveAll(c.nodeDir(11)); err != nil {
@@ -161,4 +167,35 @@ func TestNotAmong(t *testing.T) {
 	if got := notAmong(peers, nil); got != nil {
 		t.Errorf("%v of a node that knows no members", got)
 	}
+}
+
+// A member whose directory is older than what it acknowledged stops, and says
+// what to do.
+func TestOlderDirectory(t *testing.T) {
+	c := newTestCluster(t, 1, 2, 3)
+	c.static(1, 2, 3)
+	propose(t, c.nodes[1].Node, register(1))
+	eventually(t, func() bool {
+		_ = c.nodes[1].TransferController(t.Context(), 1)
+		return c.leader() == 1
+	})
+	c.stop(2)
+	before := t.TempDir()
+	if err := os.CopyFS(before, os.DirFS(c.nodeDir(2))); err != nil {
+		t.Fatal(err)
+	}
+	peers := maps.Clone(c.addrs)
+	waitReady(t, c.mustStart(2, peers, "").Node)
+	for i := range 5 {
+		propose(t, c.nodes[1].Node, topic(i+1, 1, 1))
+	}
+	c.converged()
+	c.stop(2)
+	if err := errors.Join(os.RemoveAll(c.nodeDir(2)), os.CopyFS(c.nodeDir(2), os.DirFS(before))); err != nil {
+		t.Fatal(err)
+	}
+	n := c.mustStart(2, peers, "")
+	eventually(t, func() bool { return n.fatal.Load() != nil })
+	err := *n.fatal.Swap(nil)
+	wantText(t, err, ErrCorrupt, "older copy", "--join")
 }
