@@ -19,11 +19,15 @@ type outcome struct {
 	waited    bool
 
 	lane *lane // nil: it was refused before it could be sent
-	// send begins the append, or begins it again.
-	send func() (*replica.Pending, error)
+	// send begins the append, or begins it again, with the leader of an epoch
+	// and no other.
+	send func(partition.Pin) (*replica.Pending, error)
 	safe bool // a repeat is known as one
 	held bool // it is not sent, or to be sent again
 	turn int  // lane.moved when it was sent
+	// doubt: an attempt of which nobody knows what became, and which a later one
+	// does not tell.
+	doubt error
 }
 
 // wait waits for the answer, once.
@@ -204,7 +208,8 @@ func (k *packer) addKeyed(rec *batchRecord, idemKey string) result {
 		Timestamp: rec.timestamp, Acks: k.p.acks, Cond: partition.NoConditions,
 		IdempotencyKey: idemKey, BodyHash: hash,
 	}
-	k.offer(o, func() (*replica.Pending, error) {
+	k.offer(o, func(pin partition.Pin) (*replica.Pending, error) {
+		a.Pin = pin
 		return k.s.broker.BeginRecord(k.ctx, k.p.topic.Name, o.partition, a)
 	})
 	return result{outcome: o, timestamp: rec.timestamp}

@@ -32,7 +32,8 @@ func (k *packer) send(g *packed) {
 			Key: rec.key, Value: rec.value, Headers: rec.headers,
 			Timestamp: rec.timestamp, Acks: k.p.acks, Cond: k.cond,
 		}
-		k.offer(o, func() (*replica.Pending, error) {
+		k.offer(o, func(pin partition.Pin) (*replica.Pending, error) {
+			a.Pin = pin
 			return k.s.broker.BeginRecord(k.ctx, k.p.topic.Name, o.partition, a)
 		})
 	} else {
@@ -63,9 +64,9 @@ func (k *packer) sendBatch(g *packed, o *outcome) {
 // sender makes what sends a batch. The partition owns the bytes that it was
 // given, so a repeat is a copy.
 func (s *Server) sender(ctx context.Context, topic string, number int32, a partition.BatchAppend,
-) func() (*replica.Pending, error) {
+) func(partition.Pin) (*replica.Pending, error) {
 	sent := false
-	return func() (*replica.Pending, error) {
+	return func(pin partition.Pin) (*replica.Pending, error) {
 		if sent {
 			a.Batch = bytes.Clone(a.Batch)
 			var err error
@@ -73,17 +74,17 @@ func (s *Server) sender(ctx context.Context, topic string, number int32, a parti
 				return nil, err
 			}
 		}
-		sent = true
+		sent, a.Pin = true, pin
 		return s.broker.BeginBatch(ctx, topic, number, a)
 	}
 }
 
 // offer begins an append, again and again while a patient packer is told that
 // there is no room yet.
-func (k *packer) offer(o *outcome, begin func() (*replica.Pending, error)) {
+func (k *packer) offer(o *outcome, begin func(partition.Pin) (*replica.Pending, error)) {
 	o.send = begin
 	if k.patient {
-		o.send = func() (*replica.Pending, error) { return k.insist(begin) }
+		o.send = func(pin partition.Pin) (*replica.Pending, error) { return k.insist(pin, begin) }
 	}
 	l := k.lanes[o.partition]
 	if l == nil {
@@ -101,9 +102,11 @@ func (s *Server) newLane(topic string, number int32) *lane {
 	return &lane{broker: s.broker, topic: topic, number: number}
 }
 
-func (k *packer) insist(begin func() (*replica.Pending, error)) (*replica.Pending, error) {
+func (k *packer) insist(pin partition.Pin, begin func(partition.Pin) (*replica.Pending, error)) (
+	*replica.Pending, error,
+) {
 	for try := 0; ; try++ {
-		pending, err := begin()
+		pending, err := begin(pin)
 		if err == nil || try == throttleTries {
 			return pending, err
 		}

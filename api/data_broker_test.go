@@ -198,7 +198,7 @@ func (b *logBroker) ChoosePartition(context.Context, server.Topic, []byte, strin
 
 func (b *logBroker) Leader(topic string, p int32) (server.Leader, error) {
 	_, err := b.replica(topic, p)
-	return server.Leader{Node: 1, HTTP: "127.0.0.1:8080", Here: true}, err
+	return server.Leader{Node: 1, HTTP: "127.0.0.1:8080", Here: true, Proven: true}, err
 }
 
 func (b *logBroker) Confirmed(ctx context.Context, topic string, p int32) (partition.Offsets, error) {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -13,7 +14,10 @@ import (
 // lane is the appends of one request to one partition. They are sent before
 // the ones before them are answered, and nevertheless keep their order when the
 // leader changes: what follows an append that has to be sent again is held back
-// until that is under way.
+// until that is under way. A leader takes all that comes from its first append
+// on until it is replaced, so what it refuses before, or who else would take it,
+// must not matter: it has proven itself before more than one is under way, and
+// each is sent to the leader of one epoch only.
 //
 // One goroutine begins outcomes, one, which may be another, waits for them; both
 // in order.
@@ -49,18 +53,18 @@ func (l *lane) begin(o *outcome) {
 	if held {
 		return
 	}
-	pending, err := o.send()
+	pending, err := o.send(partition.PinTo(led.Epoch))
 	l.mu.Lock()
 	o.pending, o.err = pending, err
 	l.mu.Unlock()
 }
 
 // free tells whether what comes next may be sent: everything before it was,
-// and nothing of it is known to be in vain, or can be while something sent to
-// the next leader is not.
+// and nothing of it is known to be in vain, or can be while what comes next is
+// not: the leader has changed, or has yet to take its first append.
 func (l *lane) free(led *server.Leader) bool {
 	for _, o := range l.open {
-		if o.held || o.failed() || !ready(o) && (l.led.Node != led.Node || l.led.Epoch != led.Epoch) {
+		if o.held || o.failed() || !ready(o) && !(led.Proven && l.led.Node == led.Node && l.led.Epoch == led.Epoch) {
 			return false
 		}
 	}
@@ -68,39 +72,55 @@ func (l *lane) free(led *server.Leader) bool {
 }
 
 // failed tells whether the append is known to have to be sent again.
-func (o *outcome) failed() bool {
-	err := o.err
-	if err == nil && o.pending != nil && ready(o) {
-		_, err = o.pending.Wait(context.Background()) // it has its answer
+func (o *outcome) failed() bool { return repeatable(o.failure(), o.safe) }
+
+// failure is the error that the last attempt ended with, as far as it is known.
+func (o *outcome) failure() error {
+	if o.err != nil || o.pending == nil || !ready(o) {
+		return o.err
 	}
-	return repeatable(err, o.safe)
+	_, err := o.pending.Wait(context.Background()) // it has its answer
+	return err
 }
 
 // await waits for an outcome, the first of the open ones, and sends it as often
-// as it takes.
+// as it takes: until ctx ends, or no leader has taken it in the time of a
+// failover, which begins when it is first refused.
 func (l *lane) await(ctx context.Context, s *Server, o *outcome) {
-	wait, cancel := context.WithTimeout(ctx, server.FailoverTime)
-	defer cancel()
-	var doubt error
-	for {
-		l.release(o)
-		err := o.err
-		if err == nil {
-			o.appended, err = s.await(ctx, o.pending)
+	again, err := l.attempt(ctx, s, o)
+	if again && !l.hopeless {
+		wait, cancel := context.WithTimeout(ctx, server.FailoverTime)
+		defer cancel()
+		for again && s.broker.AwaitLeader(wait) {
+			l.mu.Lock()
+			l.hold(o, err)
+			l.mu.Unlock()
+			again, err = l.attempt(ctx, s, o)
 		}
-		again := l.again(o, err)
-		if !again || l.hopeless || !s.broker.AwaitLeader(wait) {
-			l.close(o, doubtful(doubt, err), again)
-			return
-		}
-		if unknown(err) {
-			doubt = err
-		}
-		l.mu.Lock()
-		o.held = true
-		l.moved++
-		l.mu.Unlock()
 	}
+	l.close(o, doubtful(o.doubt, err), again)
+}
+
+// attempt sends an outcome, if it is held, and waits for its answer. What is
+// held when ctx ends is not sent any more.
+func (l *lane) attempt(ctx context.Context, s *Server, o *outcome) (again bool, err error) {
+	if o.held && ctx.Err() != nil {
+		return true, fmt.Errorf("%w: the request ended before there was one: %v", server.ErrNoLeader, context.Cause(ctx))
+	}
+	l.release(o)
+	if err = o.err; err == nil {
+		o.appended, err = s.await(ctx, o.pending)
+	}
+	return l.again(o, err), err
+}
+
+// hold has an outcome that ended with err sent again.
+func (l *lane) hold(o *outcome, err error) {
+	if unknown(err) {
+		o.doubt = err
+	}
+	o.held = true
+	l.moved++
 }
 
 // again tells whether an outcome that ended with err is to be sent again.
@@ -126,15 +146,15 @@ func (l *lane) release(o *outcome) {
 	for _, o := range l.open {
 		switch {
 		case !o.held && o.failed():
-			o.held = true
-			l.moved++
+			l.hold(o, o.failure())
 		case !o.held && !ready(o):
 			return
 		case !o.held:
 			continue
 		}
 		o.held, o.turn = false, l.moved
-		if o.pending, o.err = o.send(); repeatable(o.err, o.safe) {
+		o.pending, o.err = o.send(partition.PinTo(l.led.Epoch))
+		if o.failed() || !l.led.Proven && !ready(o) {
 			return
 		}
 	}

@@ -15,6 +15,10 @@ type Leader struct {
 	HTTP string
 	// Here: it is this node.
 	Here bool
+	// Proven: it is known to take appends in this epoch, since it is this node
+	// or has answered one. Another node may be named before it knows of that
+	// itself: it then refuses what comes first and takes what comes next.
+	Proven bool
 }
 
 // Leader tells who leads a partition. It is cheap: the answers of the data
@@ -26,6 +30,7 @@ func (b *Broker) Leader(topic string, p int32) (Leader, error) {
 	}
 	s := part.state.Load()
 	l := Leader{Node: s.Leader, Epoch: s.LeaderEpoch, Here: s.Leader == b.o.Node}
+	l.Proven = l.Here || part.proven.Load() == int64(l.Epoch)+1
 	if l.Node != 0 {
 		l.HTTP = b.addresses.of(l.Node, b.nodeAddress)
 	}

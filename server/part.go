@@ -28,6 +28,15 @@ type part struct {
 	following *following // whom the partition is copied from; casting's alone
 
 	rounds rounds // of confirmations that this node leads
+
+	proven atomic.Int64 // one more than the last epoch whose leader answered an append from here
+}
+
+// prove notes that the leader of an epoch takes appends.
+func (p *part) prove(epoch int32) {
+	if next := int64(epoch) + 1; p.proven.Load() < next {
+		p.proven.Store(next)
+	}
 }
 
 // replicaOf returns the partition's replica, opening it on first use: its log

@@ -242,7 +242,10 @@ func (l *Local) Visible(ctx context.Context, index uint64) error {
 // its error.
 func (b *Broker) forwarding(ctx context.Context, e *entry, p int32) (context.Context, forward.Answered) {
 	ctx, end := telemetry.StartForward(ctx, b.o.Tracer, e.topic.Name, p)
-	return ctx, func(err error) error {
+	return ctx, func(a *partition.Appended, err error) error {
+		if err == nil {
+			e.parts[p].prove(a.LeaderEpoch)
+		}
 		err = b.relayed(e, p, err)
 		end(err)
 		return err

@@ -22,8 +22,8 @@ type Client struct {
 }
 
 // Answered is told once how an append ended, and makes of its error, if there
-// is one, what Wait returns. It must not block.
-type Answered func(err error) error
+// is one, what Wait returns. It must not block, nor change the answer.
+type Answered func(a *partition.Appended, err error) error
 
 // Record forwards the append of one record. Key, Value and Headers are copied
 // before it returns.
@@ -39,6 +39,7 @@ func (c *Client) Batch(ctx context.Context, id plog.ID, r *partition.BatchAppend
 	e.i64(int64(r.Acks))
 	e.conditions(&r.Cond)
 	e.bytes(r.Batch)
+	e.i64(int64(r.Pin))
 	return c.append(ctx, methodBatch, e, done)
 }
 
@@ -57,7 +58,8 @@ func (c *Client) append(ctx context.Context, m peer.Method, e *encoder, done Ans
 				err = fmt.Errorf("%w: %w", partition.ErrOutcomeUnknown, bad)
 			}
 		}
-		resolve(a, done(err))
+		err = done(&a, err)
+		resolve(a, err)
 	})
 	return pending
 }

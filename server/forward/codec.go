@@ -116,6 +116,7 @@ func (e *encoder) record(r *partition.RecordAppend) {
 	}
 	e.str(r.IdempotencyKey)
 	e.b = append(e.b, r.BodyHash[:]...)
+	e.i64(int64(r.Pin))
 }
 
 // decoder reads fields; after the first error everything is zero.
@@ -248,6 +249,7 @@ func (d *decoder) record() (r partition.RecordAppend) {
 	}
 	r.IdempotencyKey = d.str()
 	copy(r.BodyHash[:], d.take(len(r.BodyHash)))
+	r.Pin = partition.Pin(d.i64())
 	return r
 }
 

@@ -121,7 +121,7 @@ func connect(t *testing.T) (*Client, *leader) {
 	return &Client{Peer: caller, Errors: table}, l
 }
 
-func same(err error) error { return err }
+func same(_ *partition.Appended, err error) error { return err }
 
 func wantAsked(t *testing.T, l *leader, want ...any) {
 	t.Helper()
@@ -139,7 +139,7 @@ func TestAppendsArriveWhole(t *testing.T) {
 		Headers:        []record.HeaderKV{{Key: "a", Value: nil}, {Key: "a", Value: []byte{}}},
 		Cond:           partition.Conditions{ExpectOffset: 3, IfKeyOffset: -1, IfKeyAbsent: true, Fence: &fence},
 		Producer:       &partition.ProducerSeq{ID: 1, Epoch: 2, Seq: 3},
-		IdempotencyKey: "once", BodyHash: [16]byte{5},
+		IdempotencyKey: "once", BodyHash: [16]byte{5}, Pin: partition.PinTo(7),
 	}
 	sc := trace.NewSpanContext(trace.SpanContextConfig{
 		TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled, Remote: true,
@@ -157,7 +157,7 @@ func TestAppendsArriveWhole(t *testing.T) {
 	b := record.NewBuilder(record.CodecNone)
 	b.Reset(0, 0)
 	b.Append(1, nil, []byte("x"), nil)
-	batch := partition.BatchAppend{Batch: b.Build(nil), Acks: partition.AcksLeader, Cond: partition.NoConditions}
+	batch := partition.BatchAppend{Batch: b.Build(nil), Acks: partition.AcksLeader, Cond: partition.NoConditions, Pin: 9}
 	if _, err := c.Batch(t.Context(), someID, &batch, same).Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}

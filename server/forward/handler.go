@@ -58,6 +58,7 @@ func (h *Handler) Begin(ctx context.Context, m peer.Method, payload []byte, repl
 func (h *Handler) batch(ctx context.Context, id plog.ID, d *decoder) (*replica.Pending, error) {
 	a := partition.BatchAppend{Acks: partition.Acks(d.i64()), Cond: d.conditions()}
 	a.Batch = bytes.Clone(d.bytes())
+	a.Pin = partition.Pin(d.i64())
 	if err := d.end(); err != nil {
 		return nil, err
 	}

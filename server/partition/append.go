@@ -36,7 +36,7 @@ func refuse(err error, cites int64) Verdict { return Verdict{Err: err, Cites: ci
 // the log found for the record's key, nil if there was none; it matters only
 // for key conditions. It changes nothing but what has expired.
 func (s *State) CheckRecord(now int64, a *RecordAppend, known *KnownKey) Verdict {
-	if err := s.accepts(now); err != nil {
+	if err := s.accepts(now, a.Pin); err != nil {
 		return refuse(err, 0)
 	}
 	if err := s.validRecord(a); err != nil {
@@ -66,7 +66,7 @@ func (s *State) CheckRecord(now int64, a *RecordAppend, known *KnownKey) Verdict
 
 // CheckBatch decides on one client batch at time now.
 func (s *State) CheckBatch(now int64, a *BatchAppend) Verdict {
-	if err := s.accepts(now); err != nil {
+	if err := s.accepts(now, a.Pin); err != nil {
 		return refuse(err, 0)
 	}
 	if err := s.validBatch(a); err != nil {

@@ -62,6 +62,7 @@ type RecordAppend struct {
 	// first append's offset; BodyHash tells a repeat from another body.
 	IdempotencyKey string
 	BodyHash       [16]byte
+	Pin            Pin
 }
 
 // BatchAppend is one record batch (v2) as a client built it. The partition
@@ -71,7 +72,19 @@ type BatchAppend struct {
 	Header record.Header // of Batch, as record.Validate returned it
 	Acks   Acks
 	Cond   Conditions
+	Pin    Pin
 }
+
+// Pin names the only leader epoch in which an append may be taken; in others it
+// is refused as by a node that does not lead. The zero Pin is any epoch. It
+// keeps an append that was sent to one leader from being taken by the next,
+// before another one that the first has refused.
+type Pin int32
+
+// PinTo is the Pin to a leader epoch.
+func PinTo(epoch int32) Pin { return Pin(epoch + 1) }
+
+func (p Pin) allows(epoch int32) bool { return p == 0 || p == PinTo(epoch) }
 
 // Appended is the answer to an append.
 type Appended struct {

@@ -37,3 +37,29 @@ func TestYield(t *testing.T) {
 	lead(4)
 	check(250, false)
 }
+
+// An append that is pinned to a leader epoch is taken in that one only.
+func TestPin(t *testing.T) {
+	s := New(1, DefaultConfig(), Limits{})
+	s.Apply(Leadership{Leader: 1, LeaderEpoch: 4, Replicas: []int32{1}, ISR: []int32{1}})
+	for _, c := range []struct {
+		name    string
+		pin     Pin
+		refused bool
+	}{
+		{"any", Pin(0), false},
+		{"this one", PinTo(4), false},
+		{"the one before", PinTo(3), true},
+		{"the next", PinTo(5), true},
+		{"the first of all", PinTo(0), true},
+	} {
+		record := s.CheckRecord(1, &RecordAppend{Timestamp: -1, Cond: NoConditions, Pin: c.pin}, nil)
+		if got := errors.Is(record.Err, ErrNotLeader); got != c.refused {
+			t.Errorf("%s: a record: %v", c.name, record.Err)
+		}
+		batch := s.CheckBatch(1, &BatchAppend{Cond: NoConditions, Pin: c.pin})
+		if got := errors.Is(batch.Err, ErrNotLeader); got != c.refused {
+			t.Errorf("%s: a batch: %v", c.name, batch.Err)
+		}
+	}
+}
