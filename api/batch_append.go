@@ -199,6 +199,7 @@ func (k *packer) full(g *packed, rec *batchRecord) bool {
 // batch of ours: the broker packs it.
 func (k *packer) addKeyed(rec *batchRecord, idemKey string) result {
 	hash := bodyHash(rec.key, rec.value, rec.headers, rec.timestamp)
+	k.own(rec)
 	o := &outcome{safe: true}
 	if o.partition, o.err = k.choose(rec, idemKey); o.err != nil {
 		return result{outcome: o, timestamp: rec.timestamp}

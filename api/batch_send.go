@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/chroniklog/chronik/server/partition"
@@ -28,6 +29,7 @@ func (k *packer) send(g *packed) {
 	g.open = nil
 	if count == 1 && k.p.producer == nil {
 		rec := &g.first
+		k.own(rec)
 		a := partition.RecordAppend{
 			Key: rec.key, Value: rec.value, Headers: rec.headers,
 			Timestamp: rec.timestamp, Acks: k.p.acks, Cond: k.cond,
@@ -42,6 +44,20 @@ func (k *packer) send(g *packed) {
 	g.first = batchRecord{}
 	if k.cond.ExpectOffset != partition.NoOffset {
 		k.cond.ExpectOffset += count // what follows must follow: it fails with what failed
+	}
+}
+
+// own gives a record of a stream bytes of its own: they may be wanted again, for
+// another leader, when the stream's buffer holds the next lines. A body outlives
+// its packer.
+func (k *packer) own(rec *batchRecord) {
+	if !k.patient {
+		return
+	}
+	rec.key, rec.value = bytes.Clone(rec.key), bytes.Clone(rec.value)
+	rec.headers = slices.Clone(rec.headers)
+	for i := range rec.headers {
+		rec.headers[i].Value = bytes.Clone(rec.headers[i].Value)
 	}
 }
 
