@@ -97,6 +97,7 @@ func (s *Store) checkpoint(flush, closed bool) error {
 		}
 	}
 	garbage, condemned := s.takeTrash() // before the logs are looked at: none of them knows these files
+	defer s.trashGone()
 	s.opts.pause("between")
 	c, least := s.capture()
 	s.opts.pause("between")

@@ -459,6 +459,7 @@ func (r *recovery) sweep() {
 	}
 	_, condemned := r.s.takeTrash() // the garbage is among the unknown
 	r.s.quarantine(condemned...)
+	r.s.trashGone()
 	for _, x := range condemned {
 		broken[x] = true
 	}

@@ -71,6 +71,7 @@ type Store struct {
 
 	trashMu   sync.Mutex // guards what follows
 	garbage   []string   // files that no log knows any more
+	emptying  bool       // some that were among them are being removed
 	condemned []life     // corrupt logs that were replaced
 
 	space    sync.Mutex // guards what follows

@@ -21,18 +21,28 @@ func (s *Store) quarantine(logs ...life) {
 	s.trashMu.Unlock()
 }
 
+// hasTrash tells whether there are files to be removed, or just being removed.
 func (s *Store) hasTrash() bool {
 	s.trashMu.Lock()
 	defer s.trashMu.Unlock()
-	return len(s.garbage)+len(s.condemned) > 0
+	return s.emptying || len(s.garbage)+len(s.condemned) > 0
 }
 
+// takeTrash takes what there is, until trashGone.
 func (s *Store) takeTrash() (garbage []string, condemned []life) {
 	s.trashMu.Lock()
 	defer s.trashMu.Unlock()
 	garbage, condemned = s.garbage, s.condemned
 	s.garbage, s.condemned = nil, nil
+	s.emptying = len(garbage)+len(condemned) > 0
 	return garbage, condemned
+}
+
+// trashGone tells that what takeTrash took was removed, or given back.
+func (s *Store) trashGone() {
+	s.trashMu.Lock()
+	s.emptying = false
+	s.trashMu.Unlock()
 }
 
 // emptyTrash removes files.

@@ -27,14 +27,14 @@ func loadedStore(t *testing.T) (*Store, *vfs.Mem) {
 }
 
 // follow reads a log from its start to its end, over and over, until the log is
-// gone or stop is closed. It returns how many
-// batches it got and how often it had to go on from a later start.
-func follow(l *Log, stop <-chan struct{}) (batches, jumps int, err error) {
+// gone or stop is closed. It counts the batches that it gets, and returns how
+// often it had to go on from a later start.
+func follow(l *Log, stop <-chan struct{}, batches *atomic.Int64) (jumps int, err error) {
 	from := l.StartOffset()
 	for {
 		select {
 		case <-stop:
-			return batches, jumps, nil
+			return jumps, nil
 		default:
 		}
 		b, err := l.Read(from, l.FlushedOffset(), 4000)
@@ -44,7 +44,7 @@ func follow(l *Log, stop <-chan struct{}) (batches, jumps int, err error) {
 			jumps++
 			continue
 		case err != nil:
-			return batches, jumps, err
+			return jumps, err
 		case len(b) == 0:
 			runtime.Gosched()
 			from = l.StartOffset()
@@ -55,14 +55,14 @@ func follow(l *Log, stop <-chan struct{}) (batches, jumps int, err error) {
 				err = record.CheckCRC(one)
 			}
 			if err != nil {
-				return batches, jumps, err
+				return jumps, err
 			}
 			h := mustHeader(one)
 			if h.BaseOffset > from || h.NextOffset() <= from {
-				return batches, jumps, fmt.Errorf("batch %d to %d at %d", h.BaseOffset, h.LastOffset(), from)
+				return jumps, fmt.Errorf("batch %d to %d at %d", h.BaseOffset, h.LastOffset(), from)
 			}
 			from, b = h.NextOffset(), rest
-			batches++
+			batches.Add(1)
 		}
 	}
 }
@@ -78,11 +78,10 @@ func TestRetentionUnderReaders(t *testing.T) {
 	var read, jumped, scans atomic.Int64
 	for range 3 {
 		wg.Go(func() {
-			batches, jumps, err := follow(l, stop)
+			jumps, err := follow(l, stop, &read)
 			if err != nil {
 				t.Error(err)
 			}
-			read.Add(int64(batches))
 			jumped.Add(int64(jumps))
 		})
 	}
@@ -100,7 +99,7 @@ func TestRetentionUnderReaders(t *testing.T) {
 			}
 		}
 	})
-	for i := range 60 {
+	for i := 0; i < 60 || read.Load() == 0 || scans.Load() == 0; i++ { // readers may come late
 		for range 6 {
 			f.add(rec(1, "", value(i, 900)))
 		}
@@ -112,8 +111,8 @@ func TestRetentionUnderReaders(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
-	if l.StartOffset() < 200 || read.Load() == 0 || scans.Load() == 0 {
-		t.Fatalf("start %d, %d batches read, %d scans", l.StartOffset(), read.Load(), scans.Load())
+	if l.StartOffset() < 200 {
+		t.Fatalf("start %d", l.StartOffset())
 	}
 	t.Logf("%d batches read, %d jumps, %d scans", read.Load(), jumped.Load(), scans.Load())
 	noFiles(t, s, fs, func(name fileName) bool { return name.base+100 < l.StartOffset() })
@@ -185,8 +184,7 @@ func TestDeletionUnderLoad(t *testing.T) {
 			})
 		}
 		use("read", func() error {
-			n, _, err := follow(l, nil)
-			read.Add(int64(n))
+			_, err := follow(l, nil, &read)
 			return err
 		})
 		use("append", func() error {
@@ -199,6 +197,9 @@ func TestDeletionUnderLoad(t *testing.T) {
 		use("maintain", func() error { return errors.Join(s.Maintain(ctx), l.usable()) })
 		use("checkpoint", func() error { return errors.Join(s.Checkpoint(ctx), l.usable()) })
 		f.wait(t, int64(20+life*5))
+		for read.Load() == 0 { // the reader may come late
+			runtime.Gosched()
+		}
 		if err := s.Delete(ctx, testID(1)); err != nil {
 			t.Fatal(err)
 		}
@@ -215,9 +216,6 @@ func TestDeletionUnderLoad(t *testing.T) {
 		noFiles(t, s, fs, func(name fileName) bool { return name.id == testID(1) })
 	}
 	elsewhere.wait(t, other.EndOffset())
-	if read.Load() == 0 {
-		t.Fatal("nothing was read")
-	}
 	if n := s.unwritten.Load(); n != 0 {
 		t.Fatalf("%d bytes count as unwritten", n)
 	}
