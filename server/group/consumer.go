@@ -191,6 +191,7 @@ func (g *ConsumerGroup) Step(now int64, ev Event) []Effect {
 		g.onRemove(now, &e)
 	case Stored:
 		g.onStored(&e)
+		return g.out // a write that is refused is not asked for again at once
 	case Join:
 		g.refuse(Reply{Token: e.Token, Err: ErrInconsistentProtocol, MemberID: e.MemberID, Generation: -1})
 	case Attend:

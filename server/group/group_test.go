@@ -3,6 +3,7 @@ package group_test
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -178,8 +179,11 @@ func duration(s string) time.Duration {
 
 func TestTraces(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		w := &world{g: group.New("g", group.Config{InitialDelay: -1})}
-		datadriven.RunTest(t, path, func(_ *testing.T, d *datadriven.TestData) string { return w.run(d) })
+		run := (&world{g: group.New("g", group.Config{InitialDelay: -1})}).run
+		if strings.HasPrefix(filepath.Base(path), "consumer-") {
+			run = newConsumerWorld().run
+		}
+		datadriven.RunTest(t, path, func(_ *testing.T, d *datadriven.TestData) string { return run(d) })
 	})
 }
 
