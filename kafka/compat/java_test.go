@@ -61,6 +61,16 @@ var javaSteps = []javaStep{
 		[]string{`^jg\s+jt\s+0\s+0`}},
 	{"read again", "consumer.ConsoleConsumer", "--topic jt --max-messages 100 --group jg --timeout-ms 30000", "",
 		[]string{`^value 42$`, `^Processed a total of 100 messages`}},
+	{"consumer protocol", "consumer.ConsoleConsumer", "--topic jt --from-beginning --max-messages 100 --group jc --timeout-ms 30000 " +
+		"--command-property group.protocol=consumer", "",
+		[]string{`^value 0$`, `^value 99$`, `^Processed a total of 100 messages`}},
+	{"consumer groups", "consumer.group.ConsumerGroupCommand", "--list --type consumer", "", []string{`^jc\s+Consumer\s*$`}},
+	{"consumer group", "consumer.group.ConsumerGroupCommand", "--describe --group jc --state", "",
+		[]string{`^jc\s+\S+:\d+\s+\([123]\)\s+uniform\s+Empty\s+0`}},
+	{"its offsets", "consumer.group.ConsumerGroupCommand", "--describe --group jc", "", []string{`^jc\s+jt\s+3\s+(\d+)\s+\d+\s+0\s`}},
+	{"everything in its log", "consumer.ConsoleConsumer", "--topic __consumer_offsets --from-beginning --timeout-ms 5000 " +
+		"--formatter org.apache.kafka.tools.consumer.OffsetsMessageFormatter", "",
+		[]string{`"group":"jc","topic":"jt"`}},
 	{"delete group", "consumer.group.ConsumerGroupCommand", "--delete --group jg", "",
 		[]string{`Deletion of requested consumer groups \('jg'\) was successful`}},
 	{"producer performance", "ProducerPerformance", "--topic jp --num-records N --record-size 100 --throughput -1 --command-property acks=all", "",
@@ -70,6 +80,9 @@ var javaSteps = []javaStep{
 	{"verifiable producer", "VerifiableProducer", "--topic jv --max-messages 1000 --throughput -1", "",
 		[]string{`"sent":1000,"acked":1000`}},
 	{"verifiable consumer", "VerifiableConsumer", "--topic jv --group-id jvg --max-messages 1000 --reset-policy earliest", "",
+		[]string{`"name":"partitions_assigned"`, `"name":"offsets_committed".*"offset":1000.*"success":true`, `"shutdown_complete"`}},
+	{"verifiable consumer, protocol", "VerifiableConsumer", "--topic jv --group-id jvc --max-messages 1000 --reset-policy earliest " +
+		"--group-protocol consumer --group-remote-assignor range", "",
 		[]string{`"name":"partitions_assigned"`, `"name":"offsets_committed".*"offset":1000.*"success":true`, `"shutdown_complete"`}},
 	{"topic configs", ".kafka.admin.ConfigCommand", "--entity-type topics --entity-name jt --describe --all", "",
 		[]string{`retention\.ms=100000 .*DYNAMIC_TOPIC_CONFIG:retention\.ms=100000`,
