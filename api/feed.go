@@ -8,6 +8,7 @@ import (
 
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/server/telemetry"
 	"github.com/chroniklog/chronik/storage/record"
 )
 
@@ -37,6 +38,17 @@ type span struct {
 // false when it wants no more after this one.
 type emitter interface {
 	emit(p int32, r *record.Record) bool
+}
+
+// receiver shows a sampled request's trace what an emitter gets.
+type receiver struct {
+	emitter
+	span *telemetry.Receive
+}
+
+func (r *receiver) emit(p int32, rec *record.Record) bool {
+	r.span.Record(rec)
+	return r.emitter.emit(p, rec)
 }
 
 // feed reads one partition, or all of a topic in turns. It belongs to one
@@ -88,6 +100,10 @@ func (f *feed) round(ctx context.Context, maxBytes int, to emitter) (index, n in
 // pull reads one chunk of a partition that holds a record, skipping what has
 // none (control batches, compacted ones).
 func (f *feed) pull(ctx context.Context, sp *span, maxBytes int, to emitter) (n int, err error) {
+	if span := telemetry.NewReceive(ctx, f.s.tracer, f.topic.Name, sp.partition); span != nil {
+		to = &receiver{emitter: to, span: span}
+		defer span.End()
+	}
 	for n == 0 && err == nil && !sp.done() {
 		before := sp.next
 		var batches []byte

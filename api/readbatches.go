@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/chroniklog/chronik/server/telemetry"
 	"github.com/chroniklog/chronik/storage/record"
 )
 
@@ -37,7 +38,11 @@ func (s *Server) writeBatches(w http.ResponseWriter, r *http.Request, p *readPar
 	h["Log-High-Watermark"] = []string{itoa(sp.offsets.HighWatermark)}
 	h["Trailer"] = []string{"Log-Next-Offset"}
 	for {
+		from := sp.next
 		keep, kerr := sp.passBatches(batches, &left, room)
+		telemetry.Batches(ctx, s.tracer, telemetry.ReceivedAt{
+			Topic: f.topic.Name, Partition: sp.partition, Offset: from, MaxDecompressed: f.limits.MaxDecompressed,
+		}, keep)
 		out.begin()
 		out.send(keep)
 		room -= int64(len(keep))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/partition"
+	"github.com/chroniklog/chronik/server/telemetry"
 )
 
 // leastGrant is the share of an answer's memory that a fetch waits for when
@@ -91,8 +92,32 @@ func answerFetch(ctx context.Context, c *call, out *output) error {
 	}
 	f.shrink()
 	out.held, f.grant = f.grant, 0
+	if f.bytes > 0 {
+		f.trace(ctx)
+	}
 	f.encode(out, codeNone)
 	return nil
+}
+
+// trace makes the spans of an answer that holds records. Consumers poll for ever:
+// the answers without any are not worth one.
+func (f *fetch) trace(ctx context.Context) {
+	ctx, end := telemetry.StartFetch(ctx, f.k.tracer)
+	if end == nil {
+		return
+	}
+	defer end()
+	for i, p := range f.context.parts {
+		name, err := f.k.topicOf(&p.fetchKey)
+		if err != nil || len(f.results[i].batches) == 0 {
+			continue
+		}
+		at := telemetry.ReceivedAt{Topic: name, Partition: p.index, Offset: p.offset}
+		if t, err := f.k.broker.Topic(name); err == nil {
+			at.MaxDecompressed = f.k.broker.TopicLimits(t).MaxDecompressed
+		}
+		telemetry.Batches(ctx, f.k.tracer, at, f.results[i].batches)
+	}
 }
 
 // run gathers until there is enough to answer.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Options make a Listener. Broker and Logs are required.
@@ -21,7 +22,9 @@ type Options struct {
 	Groups   Groups
 	Logger   *slog.Logger          // nil: discards
 	Registry prometheus.Registerer // nil: counts for nobody
-	Limits   Limits
+	// Tracer makes the spans of Produce and Fetch; nil: none are made.
+	Tracer trace.Tracer
+	Limits Limits
 	// Settings are the node's own settings as DescribeConfigs of a broker
 	// shows them, under Kafka's names.
 	Settings []Setting
@@ -94,7 +97,8 @@ type Listener struct {
 	limits   Limits
 	settings []Setting
 	metrics  *metrics
-	apis     []api // by key
+	tracer   trace.Tracer // nil: tracing is off
+	apis     []api        // by key
 	room     room
 	sessions *sessions
 	buffers  sync.Pool // of *output
@@ -116,7 +120,7 @@ func New(o Options) *Listener {
 	lim := o.Limits.withDefaults()
 	k := &Listener{
 		broker: o.Broker, logs: o.Logs, groups: o.Groups, log: o.Logger, limits: lim,
-		settings: o.Settings, apis: table(o.Groups != nil),
+		tracer: o.Tracer, settings: o.Settings, apis: table(o.Groups != nil),
 		metrics: newMetrics(o.Registry), room: newRoom(lim.InFlightBytes),
 		sessions: newSessions(lim.FetchSessions), conns: map[*conn]struct{}{},
 	}

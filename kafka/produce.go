@@ -11,6 +11,7 @@ import (
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/server/replica"
+	"github.com/chroniklog/chronik/server/telemetry"
 	"github.com/chroniklog/chronik/storage/record"
 )
 
@@ -33,8 +34,9 @@ type producePart struct {
 	index   int32
 	pending *replica.Pending
 	err     error
-	code    int16   // where the error alone does not tell
-	bad     []int32 // the records of the batch that are to blame, by their place in it
+	code    int16       // where the error alone does not tell
+	bad     []int32     // the records of the batch that are to blame, by their place in it
+	end     func(error) // ends the batch's span; nil: it has none
 }
 
 // Errors of a request that no package below knows.
@@ -178,7 +180,7 @@ func (a *appender) batch(_ *produceTopic, index int32, records []byte) {
 	case a.err != nil:
 		part.err = a.err
 	default:
-		part.pending, part.err = a.begin(t.name, index, records)
+		part.pending, part.err = a.begin(t.name, &part, records)
 	}
 	switch {
 	case errors.Is(part.err, errUnknownID):
@@ -212,7 +214,8 @@ func nullKeys(batch []byte, maxDecompressed int) (list []int32) {
 
 // begin validates a batch and hands it to its partition. While the partition
 // has no room it waits, which holds the connection's next requests back.
-func (a *appender) begin(topic string, index int32, records []byte) (*replica.Pending, error) {
+func (a *appender) begin(topic string, part *producePart, records []byte) (*replica.Pending, error) {
+	index := part.index
 	if index < 0 || index >= a.known.Partitions {
 		return nil, fmt.Errorf("%w: %s/%d", server.ErrUnknownPartition, topic, index)
 	}
@@ -225,13 +228,28 @@ func (a *appender) begin(topic string, index int32, records []byte) (*replica.Pe
 	if len(batch) < len(a.call.frame.b)/2 {
 		batch = append(make([]byte, 0, len(records)), records...)
 	}
+	var ctx context.Context
+	ctx, part.end = telemetry.StartProduce(a.c.ctx, a.c.k.tracer, telemetry.ReceivedAt{
+		Topic: topic, Partition: index, MaxDecompressed: a.limits.MaxDecompressed,
+	}, records)
 	for {
-		pending, err := a.c.k.logs.BeginBatch(a.c.ctx, topic, index, partition.BatchAppend{
+		pending, err := a.c.k.logs.BeginBatch(ctx, topic, index, partition.BatchAppend{
 			Batch: batch, Header: h, Acks: a.p.acks, Cond: partition.NoConditions,
 		})
 		if err == nil || !errors.Is(err, partition.ErrThrottled) || !a.pause(err) {
+			if a.p.acks == partition.AcksNone {
+				part.ended(err) // nobody waits
+			}
 			return pending, err
 		}
+	}
+}
+
+// ended ends the span of the batch.
+func (p *producePart) ended(err error) {
+	if p.end != nil {
+		p.end(err)
+		p.end = nil
 	}
 }
 
@@ -322,9 +340,13 @@ func (k *Listener) awaitPart(ctx context.Context, topic string, part *producePar
 	answer := kmsg.NewProduceResponseTopicPartition()
 	answer.Partition, answer.BaseOffset, answer.LogAppendTime, answer.LogStartOffset = part.index, -1, -1, -1
 	err, code := part.err, part.code
+	if err != nil {
+		part.ended(err)
+	}
 	if err == nil {
 		var done partition.Appended
-		if done, err = part.pending.Wait(ctx); err == nil {
+		done, err = part.pending.Wait(ctx)
+		if part.ended(err); err == nil {
 			answer.BaseOffset, answer.LogAppendTime, answer.LogStartOffset = done.Offset, done.Timestamp, done.LogStart
 			return answer
 		}

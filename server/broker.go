@@ -99,19 +99,20 @@ type Options struct {
 // Broker is one node's view of the cluster and its own partitions. Its methods
 // may be called concurrently once Start has returned.
 type Broker struct {
-	o        Options
-	meta     Metadata
-	store    *plog.Store
-	peers    Peers // nil: alone
-	epoch    atomic.Uint64
-	roles    roleQueue
-	isr      proposals
-	dir      *directory
-	appends  *telemetry.Appends
-	counters counters
-	pids     pidBlock
-	names    producerNames
-	touched  touched
+	o          Options
+	meta       Metadata
+	store      *plog.Store
+	peers      Peers // nil: alone
+	epoch      atomic.Uint64
+	roles      roleQueue
+	isr        proposals
+	dir        *directory
+	appends    *telemetry.Appends
+	replicates *telemetry.Replicates
+	counters   counters
+	pids       pidBlock
+	names      producerNames
+	touched    touched
 	// addresses of the nodes' APIs.
 	addresses addresses
 
@@ -136,7 +137,8 @@ func New(o Options) *Broker {
 	drained, drain := context.WithCancel(context.Background())
 	m := o.Metrics
 	return &Broker{
-		o: o, dir: newDirectory(), appends: telemetry.NewAppends(o.Tracer), ctx: ctx, cancel: cancel,
+		o: o, dir: newDirectory(), appends: telemetry.NewAppends(o.Tracer),
+		replicates: telemetry.NewReplicates(o.Tracer), ctx: ctx, cancel: cancel,
 		counters: counters{
 			records: m.Records.WithLabelValues("record"), recordBytes: m.Bytes.WithLabelValues("record"),
 			batchRecords: m.Records.WithLabelValues("batch"), batchBytes: m.Bytes.WithLabelValues("batch"),
@@ -189,5 +191,6 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.wg.Wait()
 	err := b.closeReplicas(ctx)
 	b.appends.Wait()
+	b.replicates.Wait()
 	return err
 }

@@ -255,7 +255,19 @@ func (b *Broker) forwarding(ctx context.Context, e *entry, p int32) (context.Con
 // followed is a replica as its fetcher sees it.
 type followed struct {
 	*replica.Replica
-	id plog.ID
+	id     plog.ID
+	topic  string
+	traces *telemetry.Replicates
+}
+
+// Follow takes over batches, and has the traces show it that they belong to.
+func (f followed) Follow(ctx context.Context, epoch int32, a partition.FetchAnswer, batches []byte) error {
+	spans := f.traces.Start(f.topic, f.id.Partition, a.Traced)
+	err := f.Replica.Follow(ctx, epoch, a, batches)
+	if spans != nil {
+		spans.End(err, func(offset int64) telemetry.Pending { return f.Synced(offset) })
+	}
+	return err
 }
 
 // Position implements replication.Followed.

@@ -97,6 +97,7 @@ func (b *Broker) beginRecord(ctx context.Context, e *entry, part *part, r partit
 	span := b.appends.Start(ctx, topic, p, 1)
 	if span != nil {
 		ctx = span.Context()
+		r.Trace = span.Trace()
 	}
 	// A context that nobody keeps is not worth the bytes.
 	if sc := trace.SpanContextFromContext(ctx); sc.IsSampled() || sc.IsRemote() {
@@ -145,6 +146,7 @@ func (b *Broker) beginBatch(ctx context.Context, e *entry, part *part, r partiti
 	}
 	size := len(r.Batch)
 	span := b.appends.Start(ctx, topic, p, r.Header.Count)
+	r.Trace = span.Trace()
 	pending, err := rep.BeginBatch(r)
 	if err != nil {
 		return b.finalAppend(ctx, e, rep, b.refused(span, e, p, err))

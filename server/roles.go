@@ -128,7 +128,7 @@ func (b *Broker) cast(e *entry, p *part) error {
 		return nil
 	}
 	p.following = &following{leader: s.Leader, replica: r}
-	b.peers.Follow(id, s.Leader, followed{Replica: r, id: id})
+	b.peers.Follow(id, s.Leader, followed{Replica: r, id: id, topic: e.topic.Name, traces: b.replicates})
 	return nil
 }
 

@@ -38,6 +38,7 @@ func (n *Node) serveKafka() {
 	s.k = kafka.New(kafka.Options{
 		Broker: n.broker, Logs: n.broker.LedLogs(), Groups: n.groups,
 		Logger: n.log.With("part", "kafka"), Registry: n.registry,
+		Tracer:   n.tracing.Tracer(),
 		Limits:   kafka.Limits{InFlightBytes: int64(n.cfg.MaxInFlightBytes)},
 		Settings: n.kafkaSettings(),
 	})

@@ -30,6 +30,9 @@ type FetchAnswer struct {
 	// needs beside the batches: the log does not hold any more what that
 	// derives from.
 	Owed int64
+	// Traced are the appends among the batches whose traces are sampled, at
+	// most MaxTraced.
+	Traced []Traced
 }
 
 // CheckFetch decides whether a fetch may be served at all: ErrStaleLeaderEpoch,

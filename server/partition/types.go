@@ -63,6 +63,7 @@ type RecordAppend struct {
 	IdempotencyKey string
 	BodyHash       [16]byte
 	Pin            Pin
+	Trace          *TraceContext // nil: not sampled
 }
 
 // BatchAppend is one record batch (v2) as a client built it. The partition
@@ -73,6 +74,7 @@ type BatchAppend struct {
 	Acks   Acks
 	Cond   Conditions
 	Pin    Pin
+	Trace  *TraceContext // nil: not sampled
 }
 
 // Pin names the only leader epoch in which an append may be taken; in others it

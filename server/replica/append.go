@@ -89,6 +89,7 @@ func (r *Replica) stageRecord(now int64, a *partition.RecordAppend, size int) *P
 	k.b.Append(ts, a.Key, a.Value, headers)
 	clear(k.headers)
 	offset := r.st.StageRecord(now, a, ts)
+	r.note(offset, a.Trace)
 	p := r.pending(k.gate, a.Acks, partition.Appended{Offset: offset, LastOffset: offset, Timestamp: ts})
 	if a.Producer != nil {
 		r.seal()
@@ -155,6 +156,7 @@ func (r *Replica) tryBatch(now int64, a *partition.BatchAppend, keys []partition
 		record.StampAppendTime(a.Batch, now)
 	}
 	base := r.st.StageBatch(now, &a.Header, stored, keys)
+	r.note(base, a.Trace)
 	record.Place(a.Batch, base, r.st.LeaderEpoch())
 	g := &gate{}
 	r.append(a.Batch, g)

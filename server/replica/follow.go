@@ -293,6 +293,7 @@ func (r *Replica) Staged(epoch int32, from int64, maxBytes int) ([]byte, partiti
 	err := r.st.Leading(epoch)
 	offs := r.offsets()
 	end := r.log.EndOffset()
+	traces := r.tracedFrom(epoch, from)
 	r.mu.Unlock()
 	a := partition.FetchAnswer{HighWatermark: offs.HighWatermark, LogStart: offs.LogStart}
 	switch {
@@ -313,6 +314,7 @@ func (r *Replica) Staged(epoch int32, from int64, maxBytes int) ([]byte, partiti
 	if err != nil {
 		return nil, a, r.wrap("read for a follower", err)
 	}
+	a.Traced = tracedIn(traces, batches)
 	return batches, a, nil
 }
 

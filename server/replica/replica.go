@@ -23,6 +23,7 @@ type Replica struct {
 	down   error // nil while appends are taken
 	pack   pack
 	gates  gates
+	traced traced
 	dirty  bool  // the log knows that something is staged
 	grown  bool  // followers were not told of what was appended last
 	staged int64 // bytes given to the log and not yet on disk

@@ -396,7 +396,7 @@ func (f *Fetcher) follow(ctx context.Context, c *copied, d *Data) error {
 	f.mu.Lock()
 	c.taking, c.again = true, len(d.Batches) > 0
 	f.mu.Unlock()
-	answer := partition.FetchAnswer{HighWatermark: d.HighWatermark, LogStart: d.LogStart}
+	answer := partition.FetchAnswer{HighWatermark: d.HighWatermark, LogStart: d.LogStart, Traced: d.Traced}
 	err := c.followed.Follow(ctx, d.LeaderEpoch, answer, d.Batches)
 	f.mu.Lock()
 	c.taking = false

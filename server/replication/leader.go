@@ -455,7 +455,7 @@ func (s *session) look(led Led, p *Position, wants bool, room int) (d Data, ok b
 		d.Code = codeOf(err)
 		return d, wants
 	}
-	d.Batches = batches
+	d.Batches, d.Traced = batches, a.Traced
 	return d, len(batches) > 0
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/storage/plog"
 )
 
@@ -91,10 +92,16 @@ type Data struct {
 	LogStart       int64
 	DivergingEpoch int32
 	DivergingEnd   int64
+	// Traced are the appends among Batches that are part of sampled traces, at
+	// most partition.MaxTraced. While nothing is sampled they cost no byte.
+	Traced []partition.Traced
 	// Batches are whole record batches from the position's Offset on, or, with
 	// CodeState, a saved state; after decoding they alias the message.
 	Batches []byte
 }
+
+// codeTraced is set in the code of an answer that has Traced.
+const codeTraced = 0x80
 
 // The kinds of positions.
 const (
@@ -159,13 +166,24 @@ func DecodeFetch(b []byte, f *Fetch) error {
 // concatenation of them.
 func AppendData(dst []byte, x *Data) []byte {
 	dst = appendID(dst, x.ID)
-	dst = append(dst, byte(x.Code))
+	code := byte(x.Code)
+	if len(x.Traced) > 0 {
+		code |= codeTraced
+	}
+	dst = append(dst, code)
 	dst = binary.AppendVarint(dst, int64(x.LeaderEpoch))
 	dst = binary.AppendVarint(dst, x.HighWatermark)
 	dst = binary.AppendVarint(dst, x.LogStart)
 	if x.Code == CodeDiverging {
 		dst = binary.AppendVarint(dst, int64(x.DivergingEpoch))
 		dst = binary.AppendVarint(dst, x.DivergingEnd)
+	}
+	if len(x.Traced) > 0 {
+		dst = append(dst, byte(len(x.Traced)))
+		for i := range x.Traced {
+			dst = binary.AppendVarint(dst, x.Traced[i].Offset)
+			dst = append(dst, x.Traced[i].Context[:]...)
+		}
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(x.Batches)))
 	return append(dst, x.Batches...)
@@ -174,13 +192,18 @@ func AppendData(dst []byte, x *Data) []byte {
 // DecodeData decodes the first partition of an answer and returns the rest.
 func DecodeData(b []byte, x *Data) (rest []byte, err error) {
 	d := decoder{b: b}
-	*x = Data{ID: d.id(), Code: Code(d.byte()), LeaderEpoch: d.int32()}
+	*x = Data{ID: d.id()}
+	code := d.byte()
+	x.Code, x.LeaderEpoch = Code(code&^codeTraced), d.int32()
 	x.HighWatermark, x.LogStart = d.offset(), d.offset()
 	if x.Code >= codes {
 		d.fail("unknown code")
 	}
 	if x.Code == CodeDiverging {
 		x.DivergingEpoch, x.DivergingEnd = d.int32(), d.offset()
+	}
+	if code&codeTraced != 0 {
+		x.Traced = d.traced()
 	}
 	x.Batches = d.bytes()
 	return d.b, d.err
@@ -272,6 +295,21 @@ func (d *decoder) offset() int64 {
 		return 0
 	}
 	return v
+}
+
+// traced reads the sampled appends.
+func (d *decoder) traced() []partition.Traced {
+	n := int(d.byte())
+	if n == 0 || n > partition.MaxTraced || n*(1+len(partition.TraceContext{})) > len(d.b) {
+		d.fail("number of traces out of range")
+		return nil
+	}
+	list := make([]partition.Traced, n)
+	for i := range list {
+		list[i].Offset = d.offset()
+		copy(list[i].Context[:], d.take(len(list[i].Context)))
+	}
+	return list
 }
 
 // count reads a number of things of at least size bytes each.

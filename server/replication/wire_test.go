@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/storage/plog"
 )
 
@@ -24,6 +25,10 @@ func exampleFetch() *Fetch {
 func exampleData() []Data {
 	id := plog.ID{Topic: [16]byte{9, 8}, Partition: 1}
 	return []Data{
+		{
+			ID: id, LeaderEpoch: 2, HighWatermark: 10, LogStart: 1, Batches: []byte("sampled"),
+			Traced: []partition.Traced{{Offset: 12, Context: partition.TraceContext{1, 24: 1}}, {Offset: 1 << 40}},
+		},
 		{ID: id, LeaderEpoch: 2, HighWatermark: 10, LogStart: 1, Batches: []byte("batches")},
 		{
 			ID: id, LeaderEpoch: 2, Code: CodeDiverging, HighWatermark: 10,

@@ -50,6 +50,7 @@ type Append struct {
 	owner   *Appends
 	ctx     context.Context //nolint:containedctx // the parent of the commit span
 	span    trace.Span
+	served  trace.Span // of a forwarded append: the leader's server span; else nil
 	pending Pending
 	noted   bool // among the members of its cycle; guarded by owner.mu
 }
@@ -65,16 +66,45 @@ func NewAppends(tracer trace.Tracer) *Appends {
 }
 
 // Start begins the span of an append of count records, or returns nil when the
-// request that ctx belongs to is not sampled.
+// request that ctx belongs to is not sampled. Where that request came to another
+// node, which forwarded it, this node's server span is begun before it.
 func (a *Appends) Start(ctx context.Context, topic string, p, count int32) *Append {
-	if a == nil || !trace.SpanFromContext(ctx).IsRecording() {
+	if a == nil {
 		return nil
+	}
+	var served trace.Span
+	if parent := trace.SpanFromContext(ctx); !parent.IsRecording() {
+		if sc := parent.SpanContext(); !sc.IsRemote() || !sc.IsSampled() {
+			return nil
+		}
+		ctx, served = a.tracer.Start(ctx, spanServed, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+			attrRPCSystem.String(ServiceName), attrRPCMethod.String(spanServed),
+			attrDestination.String(topic), attrPartition.Int(int(p))))
+		if !served.IsRecording() { // the sampler drops what others sampled
+			return nil
+		}
 	}
 	ctx, span := a.tracer.Start(ctx, spanAppend, trace.WithAttributes(
 		attrSystem.String(ServiceName), attrDestination.String(topic), attrPartition.Int(int(p)),
 		attrOperation.String(operationSend), attrOperationType.String(operationSend),
 		attrBatchCount.Int(int(count))))
-	return &Append{owner: a, ctx: ctx, span: span}
+	return &Append{owner: a, ctx: ctx, span: span, served: served}
+}
+
+// Trace is what followers are told of the append; nil when ap is.
+func (ap *Append) Trace() *partition.TraceContext {
+	if ap == nil {
+		return nil
+	}
+	return packContext(ap.span.SpanContext())
+}
+
+// end ends the spans.
+func (ap *Append) end() {
+	ap.span.End()
+	if ap.served != nil {
+		ap.served.End()
+	}
 }
 
 // Context is ctx of Start with the append span in it.
@@ -84,7 +114,7 @@ func (ap *Append) Context() context.Context { return ap.ctx }
 func (ap *Append) Fail(err error) {
 	ap.span.RecordError(err)
 	ap.span.SetStatus(codes.Error, err.Error())
-	ap.span.End()
+	ap.end()
 }
 
 // Follow ends the span when p is done.
@@ -99,7 +129,7 @@ func (ap *Append) Follow(p Pending) {
 	}
 	a.mu.Unlock()
 	if full {
-		ap.span.End()
+		ap.end()
 		return
 	}
 	go func() {
@@ -130,7 +160,7 @@ func (ap *Append) finish() {
 	if cycle != nil {
 		ap.commitSpan(cycle, links)
 	}
-	ap.span.End()
+	ap.end()
 }
 
 func (ap *Append) commitSpan(c *partition.Cycle, links []trace.Link) {

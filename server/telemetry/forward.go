@@ -7,8 +7,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-const spanForward = "forward"
-
 // StartForward begins the span of a request that is handed on to the node that
 // leads the partition; the leader's spans are its children. end ends it. With
 // no tracer, or where the request is not sampled, no span is made.

@@ -13,6 +13,8 @@ const (
 	attrOffset        = attribute.Key("messaging.kafka.offset")
 	attrBatchCount    = attribute.Key("messaging.batch.message_count")
 	attrLeaderEpoch   = attribute.Key("chronik.leader_epoch")
+	attrRPCSystem     = attribute.Key("rpc.system")
+	attrRPCMethod     = attribute.Key("rpc.method")
 	attrDuplicate     = attribute.Key("chronik.duplicate")
 	attrCycle         = attribute.Key("chronik.commit.cycle")
 	attrCycleBytes    = attribute.Key("chronik.commit.bytes")
@@ -22,8 +24,15 @@ const (
 )
 
 const (
-	spanAppend = "append"
-	spanCommit = "commit"
+	spanAppend    = "append"
+	spanCommit    = "commit"
+	spanForward   = "forward"
+	spanServed    = "peer/append" // the leader's server span of a forwarded append
+	spanReplicate = "replicate"
+	spanReceive   = "receive"
+	spanProduce   = "Produce" // Kafka's names of its requests
+	spanFetch     = "Fetch"
 
-	operationSend = "send"
+	operationSend    = "send"
+	operationReceive = "receive"
 )

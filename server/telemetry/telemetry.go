@@ -9,10 +9,17 @@
 // produce path then makes no span, no attribute and no goroutine. With one, a
 // request's tree is
 //
-//	POST /v1/topics/{topic}/records      the HTTP adapter's server span
-//	└─ append                            Appends: topic, partition, base offset, leader epoch
-//	   └─ commit                         the sync that made it durable, linked with
-//	                                     the other appends that shared it
+//	POST /v1/topics/{topic}/records      the HTTP adapter's server span, on the node that was asked
+//	└─ forward                           where another node leads (StartForward)
+//	   └─ peer/append                    that node's server span
+//	      └─ append                      Appends: topic, partition, offset, leader epoch
+//	         ├─ commit                   the sync that made it durable, linked with the
+//	         │                           other appends that shared it
+//	         └─ replicate                Replicates: on each follower, from the arrival of
+//	                                     the batch until its own sync
+//
+// A reader's request has a span "receive" for each look into a partition that
+// gave records, with links to the spans that produced them (Receive).
 //
 // The context travels in a record's headers too (traceparent, tracestate), so
 // that a consumer's span can link to the producer's, whichever protocol each
