@@ -7,7 +7,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
 .PHONY: help build run cluster cluster-stop test race fuzz soak bench bench-cluster bench-failover lint gen clients realrun
-.PHONY: sim compat compat-full chaos chaos-reference test-root check-clean clean
+.PHONY: jaeger jaeger-stop jaeger-test trace-demo sim compat compat-full chaos chaos-reference test-root check-clean clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,18 @@ clients: build ## generated TypeScript and Python clients against a live node (n
 
 realrun: build ## the sources of Go itself through one node, killed half way (REALRUN_SHORT=1)
 	go run ./server/realrun -chronik bin/chronik
+
+jaeger: ## a real Jaeger in the background, built from its Go module (minutes the first time)
+	@./deploy/jaeger up
+
+jaeger-stop: ## end it
+	@./deploy/jaeger down
+
+trace-demo: build jaeger ## three nodes, one record, and where Jaeger shows the trace
+	@go run ./server/tracedemo -chronik bin/chronik
+
+jaeger-test: build ## the same as a test: the tree of spans as Jaeger's query API answers it
+	jaeger=$$(./deploy/jaeger build) && CHRONIK_JAEGER=$(CURDIR)/$$jaeger go test -count=1 -v -run '^TestTraceInJaeger$$' ./server/tracedemo
 
 sim: ## the simulator, seed after seed, for SIM_TIME (24h) from SIM_FROM on; SIM_SEED=n shows one
 	@if [ -n "$$SIM_SEED" ]; then go test -count=1 -v -run '^TestSeed$$' ./server/sim; else \

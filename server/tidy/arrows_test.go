@@ -36,6 +36,7 @@ var arrows = []arrow{
 	{"server/chronik", []string{"server/...", "api/...", "kafka/...", "web", "storage/record"}},
 	{"server/node", []string{"server/...", "api/...", "kafka/...", "web", "raft/...", "storage/..."}},
 	{"server/servertest", []string{"server/...", "api/...", "kafka/...", "raft/...", "storage/..."}},
+	{"server/tracedemo", nil},
 	{"server/realrun", []string{"server/client", "storage/record"}},
 
 	// Adapters turn a protocol into calls of the broker; they never meet.
