@@ -196,7 +196,11 @@ func (n *Node) change(c *Core, a adminRequest) (done bool, err error) {
 		return false, errDropped // nobody is known to be there yet
 	}
 	voters, learners := n.candidates()
-	return false, c.ProposeConf(replaced(cc, voters, learners))
+	cc, comes := replaced(cc, voters, learners)
+	if comes {
+		return false, nil
+	}
+	return false, c.ProposeConf(cc)
 }
 
 // twin is a member that runs under the same node id as one that wants to

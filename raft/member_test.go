@@ -169,22 +169,28 @@ func TestReplaced(t *testing.T) {
 		}
 		return out
 	}
+	coming := candidate{id: 4, comes: true}
 	for _, c := range []struct {
 		name             string
 		voters, learners []candidate
 		leaves           uint64
-		want             string
+		want             string // empty: the leaving waits
 	}{
 		{"a learner takes its place", list(true, 1, 2, 3), list(true, 4), 2, "r2 v4"},
 		{"one that is not ready does not", list(true, 1, 2, 3), list(false, 4), 2, "r2"},
+		{"one that soon will be is waited for", list(true, 1, 2, 3), []candidate{coming}, 2, ""},
+		{"another one is ready", list(true, 1, 2, 3), append([]candidate{coming}, list(true, 5)...), 2, "r2 v5"},
+		{"an odd number is left, and another comes", list(true, 1, 2), []candidate{coming}, 2, "r2"},
+		{"the coming one leaves", list(true, 1, 2, 3), []candidate{coming}, 4, "r4"},
 		{"there is none", list(true, 1, 2, 3), nil, 2, "r2"},
 		{"an odd number is left", list(true, 1, 2), list(true, 4), 2, "r2"},
 		{"a learner leaves", list(true, 1, 2), list(true, 3, 4), 4, "r4"},
 		{"the second learner", list(true, 1, 2, 3), append(list(false, 4), list(true, 5)...), 3, "r3 v5"},
 	} {
 		cc := &pb.ConfChangeV2{Changes: []*pb.ConfChangeSingle{single(pb.ConfChangeRemoveNode, c.leaves)}}
-		if got := pb.ConfChangesToString(replaced(cc, c.voters, c.learners).Changes); got != c.want {
-			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		cc, comes := replaced(cc, c.voters, c.learners)
+		if got := pb.ConfChangesToString(cc.Changes); comes != (c.want == "") || !comes && got != c.want {
+			t.Errorf("%s: %q, waits: %t, want %q", c.name, got, comes, c.want)
 		}
 	}
 }

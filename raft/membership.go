@@ -97,6 +97,7 @@ func (n *Node) candidates() (voters, learners []candidate) {
 		c := candidate{id: id, node: n.nodeOf(id), lately: n.member.hears(id)}
 		c.ready = c.lately && (id == n.id().raftID ||
 			pr.State == tracker.StateReplicate && pr.Match+readyLag >= commit)
+		c.comes = !c.ready && (c.lately || !n.member.listens())
 		if typ == etcd.ProgressTypeLearner {
 			learners = append(learners, c)
 		} else {
@@ -138,6 +139,7 @@ type candidate struct {
 	node   NodeID
 	lately bool // heard from
 	ready  bool // and caught up
+	comes  bool // not caught up, but heard from, as far as it is known yet
 }
 
 // promote decides which learners become voters. A learner of a node that has a
@@ -247,8 +249,9 @@ func leave(node NodeID, present []meta.Member, conf *pb.ConfState) (*pb.ConfChan
 
 // replaced has a learner that is ready take the place of a voter that leaves,
 // where an even number would be left: until promote makes up for it, two voters
-// could not lose either.
-func replaced(cc *pb.ConfChangeV2, voters, learners []candidate) *pb.ConfChangeV2 {
+// could not lose either. comes: no learner is ready, but one will be soon, and
+// the leaving is better put off until then.
+func replaced(cc *pb.ConfChangeV2, voters, learners []candidate) (change *pb.ConfChangeV2, comes bool) {
 	stays := func(m candidate) bool {
 		return !slices.ContainsFunc(cc.Changes, func(c *pb.ConfChangeSingle) bool { return c.GetNodeId() == m.id })
 	}
@@ -258,9 +261,13 @@ func replaced(cc *pb.ConfChangeV2, voters, learners []candidate) *pb.ConfChangeV
 			left++
 		}
 	}
-	i := slices.IndexFunc(learners, func(l candidate) bool { return l.ready && stays(l) })
-	if i >= 0 && left < len(voters) && left%2 == 0 {
-		cc.Changes = append(cc.Changes, single(pb.ConfChangeAddNode, learners[i].id))
+	if left == len(voters) || left%2 != 0 {
+		return cc, false
 	}
-	return cc
+	i := slices.IndexFunc(learners, func(l candidate) bool { return l.ready && stays(l) })
+	if i >= 0 {
+		cc.Changes = append(cc.Changes, single(pb.ConfChangeAddNode, learners[i].id))
+		return cc, false
+	}
+	return cc, slices.ContainsFunc(learners, func(l candidate) bool { return l.comes && stays(l) })
 }

@@ -59,11 +59,14 @@ type kit struct {
 	f  *feeder
 }
 
-func newKit(t *testing.T, cfg Config) *kit {
+func newKit(t *testing.T, cfg Config, tune ...func(*Options)) *kit {
 	k := &kit{t: t, fs: vfs.NewMem(), ck: newClocks()}
 	k.o = testOptions(t, k.fs)
 	k.o.Now, k.o.Monotonic, k.o.MaintenanceRate = k.ck.now, k.ck.monotonic, -1
 	k.o.TailBytes = 1 // all reads go to segments once they are written
+	for _, f := range tune {
+		f(&k.o)
+	}
 	k.open(cfg)
 	return k
 }
@@ -323,8 +326,7 @@ func testCompaction(t *testing.T, memory int64) {
 // What compaction has removed can't be read from memory either.
 func TestCompactionOfWhatIsInMemory(t *testing.T) {
 	cfg := Config{SegmentBytes: 1200, Compact: true, MinDirtyRatio: 0.01}
-	k := newKit(t, cfg)
-	k.s.opts.TailBytes = 1 << 20
+	k := newKit(t, cfg, func(o *Options) { o.TailBytes = 1 << 20 })
 	for i := range 20 {
 		k.add(rec(k.ms(), "k", value(i, 300)))
 	}
