@@ -2,14 +2,17 @@ package kafka_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/chroniklog/chronik/kafka"
+	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/server/servertest"
+	"github.com/chroniklog/chronik/storage/record"
 )
 
 // consume reads n records of a topic from its start.
@@ -61,6 +64,49 @@ func TestEveryCodecIsStoredAndRead(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A topic that names a codec stores batches of producers that chose another
+// with its own; an idempotent producer's stay its own.
+func TestTopicsCodecIsStored(t *testing.T) {
+	b := start(t, kafka.Limits{})
+	for want := record.CodecNone; want <= record.CodecZstd; want++ {
+		topic, name := "as-"+want.String(), want.String()
+		if want == record.CodecNone {
+			name = "uncompressed"
+		}
+		b.topic(t, topic, 1, map[string]string{"compression.type": name})
+		sent := 0
+		for _, codec := range []kgo.CompressionCodec{kgo.NoCompression(), kgo.GzipCompression(), kgo.ZstdCompression()} {
+			p := b.client(t, kgo.DefaultProduceTopic(topic), kgo.ProducerBatchCompression(codec))
+			var list []*kgo.Record
+			for range 20 {
+				list = append(list, kgo.StringRecord(strings.Repeat("x", 100)))
+				sent++
+			}
+			if err := p.ProduceSync(within(t, 20*time.Second), list...).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := b.consume(t, topic, sent); len(got) != sent || len(got[sent-1].Value) != 100 {
+			t.Errorf("%s: %d records of %d", topic, len(got), sent)
+		}
+		res, err := b.Broker.Read(within(t, 5*time.Second), server.ReadRequest{Topic: topic, MaxBytes: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rest := res.Batches; len(rest) > 0; {
+			batch, tail, err := record.Split(rest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, err := record.Validate(batch, record.Limits{})
+			if err != nil || h.Codec() != want || !h.Idempotent() {
+				t.Errorf("%s holds a batch of %v, idempotent %v: %v", topic, h.Codec(), h.Idempotent(), err)
+			}
+			rest = tail
+		}
 	}
 }
 

@@ -42,7 +42,8 @@ This page is generated from the code (kafka/support.go).
 
 - A record is acknowledged when it is synced to disk, as over HTTP: on every in-sync replica with
   ` + "`acks=all`" + `, on the leader with ` + "`acks=1`" + `. ` + "`acks=0`" + ` is not acknowledged at all.
-- Batches are stored and served as the client compressed them: gzip, snappy, lz4, zstd or none.
+- Batches are stored and served as the client compressed them: gzip, snappy, lz4, zstd or none. A topic whose
+  ` + "`compression.type`" + ` names a codec stores everything with that one.
 - Idempotent producers work, and do so across restarts and changes of the leader. Transactions do not yet.
 - Java clients, franz-go and HTTP put the same key in the same partition (murmur2). librdkafka does with
   ` + "`partitioner=murmur2_random`" + `.

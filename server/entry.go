@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/chroniklog/chronik/raft/meta"
@@ -46,12 +47,37 @@ func logConfig(v *topicconfig.Values) plog.Config {
 
 // partitionConfig is what they mean to its partitions.
 func partitionConfig(v *topicconfig.Values) partition.Config {
-	codec, err := record.ParseCodec(v.Compression)
-	if err != nil { // "producer" and "uncompressed": what is packed here stays plain
-		codec = record.CodecNone
-	}
+	codec, _ := fixedCodec(v)
 	return partition.Config{
 		MaxMessageBytes: v.MaxMessageBytes, LogAppendTime: v.LogAppendTime, Compression: codec,
 		MinISR: int(v.MinInsyncReplicas), Compact: v.Compact,
 	}
+}
+
+// fixedCodec is the codec of everything that a topic stores; false where each
+// client chooses its own, and what is packed here stays plain.
+func fixedCodec(v *topicconfig.Values) (record.Codec, bool) {
+	if v.Compression == "producer" {
+		return record.CodecNone, false
+	}
+	codec, err := record.ParseCodec(v.Compression)
+	return codec, err == nil
+}
+
+// recode makes of a client's batch what the topic stores: its own codec, if it
+// names one. The limit holds for what the client sent and for what is stored.
+func (e *entry) recode(r *partition.BatchAppend) error {
+	codec, fixed := fixedCodec(&e.values)
+	if !fixed || codec == r.Header.Codec() || r.Header.Control() || r.Header.Transactional() {
+		return nil
+	}
+	batch, h, err := record.Recode(r.Batch, codec, e.limits.MaxDecompressed)
+	if err != nil {
+		return err
+	}
+	if most := e.limits.MaxMessageBytes; len(batch) > most {
+		return fmt.Errorf("%w: batch of %d bytes as %s, the limit is %d", record.ErrTooLarge, len(batch), codec, most)
+	}
+	r.Batch, r.Header = batch, h
+	return nil
 }

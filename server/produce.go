@@ -144,6 +144,9 @@ func (b *Broker) beginBatch(ctx context.Context, e *entry, part *part, r partiti
 	if err != nil {
 		return nil, err
 	}
+	if err := e.recode(&r); err != nil {
+		return nil, fmt.Errorf("append %s/%d: %w", topic, p, err)
+	}
 	size := len(r.Batch)
 	span := b.appends.Start(ctx, topic, p, r.Header.Count)
 	r.Trace = span.Trace()

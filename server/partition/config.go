@@ -14,9 +14,9 @@ type Config struct {
 	// LogAppendTime replaces the clients' timestamps by the broker's
 	// (message.timestamp.type).
 	LogAppendTime bool
-	// Compression is the codec of the batches that the broker packs itself:
+	// Compression is the codec of the batches that a partition packs itself:
 	// compression.type, with "producer" and "uncompressed" meaning none.
-	// Batches that a client built are stored as they came.
+	// Batches that a client built are stored as they come here.
 	Compression record.Codec
 	// MinISR is min.insync.replicas.
 	MinISR int
