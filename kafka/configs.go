@@ -30,6 +30,7 @@ var brokerConfigs = [...]brokerConfig{
 	{"delete.retention.ms", "log.cleaner.delete.retention.ms", 0},
 	{"flush.messages", "log.flush.interval.messages", 0},
 	{"flush.ms", "log.flush.interval.ms", 0},
+	{"max.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms", 0},
 	{"max.message.bytes", "message.max.bytes", kmsg.ConfigTypeInt},
 	{"message.timestamp.after.max.ms", "log.message.timestamp.after.max.ms", 0},
 	{"message.timestamp.before.max.ms", "log.message.timestamp.before.max.ms", 0},

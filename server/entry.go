@@ -41,7 +41,7 @@ func logConfig(v *topicconfig.Values) plog.Config {
 	return plog.Config{
 		SegmentBytes: v.SegmentBytes, SegmentAge: v.SegmentAge, Delete: v.Delete, Retention: v.Retention,
 		RetentionBytes: v.RetentionBytes, Compact: v.Compact, MinCompactionLag: v.MinCompactionLag,
-		DeleteRetention: v.DeleteRetention, MinDirtyRatio: v.MinCleanableRatio,
+		MaxCompactionLag: v.MaxCompactionLag, DeleteRetention: v.DeleteRetention, MinDirtyRatio: v.MinCleanableRatio,
 	}
 }
 

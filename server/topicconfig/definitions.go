@@ -67,6 +67,10 @@ var definitions = []definition{
 		doc: "Fulfilled at any value: every record is synced before it is acknowledged.",
 	},
 	{
+		name: "max.compaction.lag.ms", value: strconv.FormatInt(math.MaxInt64, 10), min: 1, max: math.MaxInt64,
+		doc: "The longest time that a record stays uncompacted; at least min.compaction.lag.ms.",
+	},
+	{
 		name: "max.message.bytes", value: "1048588", min: 1, max: MaxMessageBytes,
 		doc: "The largest record batch, as stored.",
 	},

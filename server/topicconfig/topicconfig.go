@@ -63,8 +63,9 @@ type Values struct {
 	MinInsyncReplicas int32
 	// DeleteRetention is how long a compacted topic keeps tombstones.
 	DeleteRetention time.Duration
-	// MinCompactionLag keeps young records from compaction.
-	MinCompactionLag time.Duration
+	// MinCompactionLag keeps young records from compaction; MaxCompactionLag is
+	// how long it may take until it has seen a record.
+	MinCompactionLag, MaxCompactionLag time.Duration
 	// MinCleanableRatio is the share of uncompacted bytes that makes a log
 	// worth compacting.
 	MinCleanableRatio float64
@@ -86,6 +87,10 @@ func Check(configs map[string]string, replicas int32) error {
 	if replicas > 0 && v.MinInsyncReplicas > replicas {
 		return fmt.Errorf("%w: min.insync.replicas=%d is above the replication factor %d",
 			ErrInvalid, v.MinInsyncReplicas, replicas)
+	}
+	if v.MinCompactionLag > v.MaxCompactionLag {
+		return fmt.Errorf("%w: min.compaction.lag.ms=%d is above max.compaction.lag.ms=%d",
+			ErrInvalid, v.MinCompactionLag.Milliseconds(), v.MaxCompactionLag.Milliseconds())
 	}
 	return nil
 }
@@ -122,6 +127,7 @@ func Parse(configs map[string]string, replicas int32) (Values, error) {
 		MinInsyncReplicas: int32(p.int64("min.insync.replicas")),
 		DeleteRetention:   p.millis("delete.retention.ms"),
 		MinCompactionLag:  p.millis("min.compaction.lag.ms"),
+		MaxCompactionLag:  p.millis("max.compaction.lag.ms"),
 		MinCleanableRatio: p.ratio("min.cleanable.dirty.ratio"),
 	}
 	for _, policy := range splitList(p.text("cleanup.policy")) {

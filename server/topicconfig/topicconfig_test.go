@@ -36,7 +36,7 @@ func TestParseDefaults(t *testing.T) {
 		Delete: true, Retention: 7 * 24 * time.Hour, RetentionBytes: -1, SegmentBytes: 256 << 20,
 		SegmentAge: 7 * 24 * time.Hour, MaxMessageBytes: 1<<20 + 12, TimestampBefore: maxDuration,
 		TimestampAfter: time.Hour, Compression: "producer", MinInsyncReplicas: 2,
-		DeleteRetention: 24 * time.Hour, MinCleanableRatio: 0.5,
+		DeleteRetention: 24 * time.Hour, MinCleanableRatio: 0.5, MaxCompactionLag: maxDuration,
 	}
 	if v != want {
 		t.Errorf("got %+v\nwant %+v", v, want)
@@ -90,6 +90,17 @@ func TestCheck(t *testing.T) {
 		case tt.wantErr != "" && (!errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tt.wantErr)):
 			t.Errorf("%s=%s: %v, want %q", tt.name, tt.value, err, tt.wantErr)
 		}
+	}
+}
+
+func TestLagsContradict(t *testing.T) {
+	lags := map[string]string{"min.compaction.lag.ms": "60000", "max.compaction.lag.ms": "60000"}
+	if err := Check(lags, 1); err != nil {
+		t.Error(err)
+	}
+	lags["max.compaction.lag.ms"] = "59999"
+	if err := Check(lags, 1); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "above max.compaction.lag.ms") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -81,6 +81,8 @@ func (l *Log) planCompaction(now int64) *compaction {
 			clean += seg.End.Pos
 		} else {
 			dirty += seg.End.Pos
+			// Of what was not compacted, the oldest was written no earlier.
+			overdue = overdue || l.cfg.MaxCompactionLag > 0 && now-seg.Created >= l.cfg.MaxCompactionLag.Milliseconds()
 		}
 		overdue = overdue || c.expired(seg)
 	}

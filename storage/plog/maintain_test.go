@@ -427,6 +427,40 @@ func TestCompactionBounds(t *testing.T) {
 	}
 }
 
+// What is older than the longest lag is compacted, however little of the log
+// that is, and the active segment too.
+func TestCompactionInTime(t *testing.T) {
+	k := newKit(t, Config{SegmentBytes: 4000, Compact: true, MinDirtyRatio: 0.9, MaxCompactionLag: time.Hour})
+	k.add(rec(k.ms(), "k", value(0, 100)), rec(k.ms(), "k", value(1, 100)))
+	k.checkpoint()
+	k.maintain()
+	if _, n := table(t, k.l); n != 2 {
+		t.Fatalf("%d records are left: it was too early, and the segment is active", n)
+	}
+	k.ck.pass(2 * time.Hour)
+	k.maintain()
+	k.checkpoint()
+	k.maintain()
+	if _, n := table(t, k.l); n != 1 {
+		t.Fatalf("%d records are left of one key", n)
+	}
+	k.add(rec(k.ms(), "k", value(2, 100)))
+	k.checkpoint()
+	k.maintain()
+	k.ck.pass(30 * time.Minute)
+	k.maintain()
+	if _, n := table(t, k.l); n != 2 {
+		t.Fatalf("%d records are left: the new one is young", n)
+	}
+	k.ck.pass(time.Hour)
+	k.maintain()
+	k.checkpoint()
+	k.maintain()
+	if _, n := table(t, k.l); n != 1 {
+		t.Fatalf("%d records are left of one key", n)
+	}
+}
+
 func TestScrub(t *testing.T) {
 	k := newKit(t, Config{SegmentBytes: 2000})
 	var found []error

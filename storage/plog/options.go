@@ -164,11 +164,23 @@ type Config struct {
 	Compact bool
 	// MinCompactionLag protects younger records from compaction.
 	MinCompactionLag time.Duration
+	// MaxCompactionLag makes a compacted log worth compacting, whatever is new
+	// in it, when a segment that was not is so old, and seals the active one
+	// then. 0: never.
+	MaxCompactionLag time.Duration
 	// DeleteRetention is how long a tombstone outlives its first compaction.
 	DeleteRetention time.Duration
 	// MinDirtyRatio of a log's bytes must be new since the last compaction
 	// for maintenance to compact it (min.cleanable.dirty.ratio); 0: 0.5.
 	MinDirtyRatio float64
+}
+
+// sealAge is the age at which an active segment is sealed; 0: at none.
+func (c *Config) sealAge() time.Duration {
+	if c.Compact && c.MaxCompactionLag > 0 && (c.SegmentAge <= 0 || c.MaxCompactionLag < c.SegmentAge) {
+		return c.MaxCompactionLag
+	}
+	return c.SegmentAge
 }
 
 const maxSegmentBytes = 1<<32 - 1<<20 // positions in an index are 32 bits

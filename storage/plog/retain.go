@@ -114,17 +114,19 @@ func (l *Log) retain(ctx context.Context, to int64) error {
 	return nil
 }
 
-// sealByAge ends an active segment that is older than Config.SegmentAge.
+// sealByAge ends an active segment that is older than Config.SegmentAge, or as
+// old as compaction may let it become.
 func (l *Log) sealByAge(now int64) error {
 	old := func() *segment.Segment {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.cfg.SegmentAge <= 0 || len(l.segs) == 0 || l.gone != nil {
+		most := l.cfg.sealAge()
+		if most <= 0 || len(l.segs) == 0 || l.gone != nil {
 			return nil
 		}
 		seg := l.segs[len(l.segs)-1]
 		age := time.Duration(now-seg.Created) * time.Millisecond
-		if seg.Sealed || seg.Blank() || age < l.cfg.SegmentAge {
+		if seg.Sealed || seg.Blank() || age < most {
 			return nil
 		}
 		return seg
