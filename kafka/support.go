@@ -52,6 +52,8 @@ This page is generated from the code (kafka/support.go).
   the new one (KIP-848, ` + "`group.protocol=consumer`" + `) the server shares partitions out, by its assignors
   ` + "`uniform`" + ` and ` + "`range`" + `, and takes subscriptions by RE2 regex. A group changes its protocol
   while it is empty: members of the other one are refused (INCONSISTENT_GROUP_PROTOCOL).
+- The offsets that groups have committed of a topic go with it. A group without members forgets those that are
+  older than 7 days.
 - HTTP members (` + "`POST /v1/groups/{group}/poll`" + `) share classic groups with Kafka consumers. Kafka's tools
   show them under ids that begin with ` + "`http.`" + `, with what they are subscribed to and were assigned.
 - A request for a partition that another node leads is answered NOT_LEADER_OR_FOLLOWER, with the leader where the

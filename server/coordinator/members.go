@@ -145,6 +145,7 @@ func (s *shard) tick() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.c.now()
+	s.startPruning(now)
 	for id, e := range s.groups {
 		if at := e.g.Deadline(); at > 0 && at <= now {
 			s.apply(e, e.g.Step(now, group.Tick{}))

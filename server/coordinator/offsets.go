@@ -42,6 +42,7 @@ func (c *Coordinator) Commit(ctx context.Context, who Committer, offsets map[gro
 		s.mu.Unlock()
 		return err
 	}
+	offsets = s.identified(offsets)
 	order := make([]group.TopicPartition, 0, len(offsets))
 	pending, err := s.write(func(b *record.Builder, now int64) {
 		for tp, o := range offsets {
@@ -68,6 +69,7 @@ func (c *Coordinator) Commit(ctx context.Context, who Committer, offsets map[gro
 		if old, ok := e.offsets[tp]; !ok || old.Place < kept.Place {
 			kept.At = c.now()
 			e.offsets[tp] = kept
+			s.prune.due = s.prune.due || s.orphaned(&kept)
 		}
 	}
 	return nil

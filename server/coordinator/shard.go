@@ -28,6 +28,7 @@ type shard struct {
 	acking  map[acker]chan struct{} // closed when the ack is committed
 	tokens  group.Token
 	builder *record.Builder
+	prune   pruning
 }
 
 // entry is one group with its offsets and who waits for an answer.
@@ -40,6 +41,9 @@ type entry struct {
 	settled chan struct{} // closed when nothing is under way; nil: nobody waits
 	changed chan struct{} // closed when the group is not what stood says; nil: nobody watches
 	stood   standing
+	// rebalances counts the generations that were begun here.
+	rebalances uint64
+	counted    int32 // the generation that rebalances has counted last
 	// What was shared out in the generation sharedIn, by topic, where a hosted
 	// member led.
 	shared   map[string]int32
@@ -49,7 +53,8 @@ type entry struct {
 func newShard(c *Coordinator, p, epoch int32) *shard {
 	return &shard{
 		c: c, p: p, epoch: epoch, loaded: make(chan struct{}), gone: make(chan struct{}),
-		groups: map[string]*entry{}, acking: map[acker]chan struct{}{}, builder: record.NewBuilder(record.CodecNone),
+		groups: map[string]*entry{}, prune: pruning{due: true},
+		acking: map[acker]chan struct{}{}, builder: record.NewBuilder(record.CodecNone),
 	}
 }
 
@@ -107,6 +112,7 @@ type machine interface {
 	Leader() string
 	EmptySince() int64
 	Idle() bool
+	Size() int
 	MayCommit(now int64, c *group.Claim) error
 	MayFetch(c *group.Claim) error
 	MayDeleteOffsets() error
@@ -117,7 +123,8 @@ type machine interface {
 
 func newEntry(g machine) *entry {
 	return &entry{
-		g: g, offsets: map[group.TopicPartition]group.Kept{}, waiting: map[group.Token]chan group.Reply{},
+		g: g, counted: g.Generation(), offsets: map[group.TopicPartition]group.Kept{},
+		waiting: map[group.Token]chan group.Reply{},
 	}
 }
 
@@ -258,7 +265,7 @@ func (r *replayed) finish() {
 	now := r.s.c.now()
 	put := func(id string, g machine) {
 		if e := r.s.groups[id]; e != nil {
-			e.g = g
+			e.g, e.counted = g, g.Generation()
 		} else {
 			r.s.groups[id] = newEntry(g)
 		}

@@ -264,6 +264,9 @@ func (g *ConsumerGroup) Generation() int32 { return g.epoch }
 // Leader is empty: nobody leads such a group.
 func (g *ConsumerGroup) Leader() string { return "" }
 
+// Size is how many members the group has.
+func (g *ConsumerGroup) Size() int { return len(g.members) }
+
 // EmptySince is when the group became empty, Unix milliseconds.
 func (g *ConsumerGroup) EmptySince() int64 { return g.changed }
 

@@ -138,6 +138,9 @@ func (g *Group) Leader() string { return g.leader }
 // ID is the group's id.
 func (g *Group) ID() string { return g.id }
 
+// Size is how many members the group has.
+func (g *Group) Size() int { return len(g.members) }
+
 // EmptySince is when the group became what it is, Unix milliseconds.
 func (g *Group) EmptySince() int64 { return g.changed }
 

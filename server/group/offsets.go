@@ -23,6 +23,9 @@ type Commit struct {
 	LeaderEpoch int32 // of the record before it, -1 if not known
 	Metadata    string
 	At          int64 // when, Unix milliseconds
+	// TopicID is that of the topic, by which a later one of the same name is
+	// known; zero if the coordinator did not know it.
+	TopicID [16]byte `json:"-"`
 }
 
 // Kept is a commit with the place of its record in the group's log: of two
@@ -39,10 +42,15 @@ func OffsetKey(group string, tp TopicPartition) []byte {
 	return key.AppendTo(nil)
 }
 
-// Value is the value of a commit's record: Kafka's own form, version 3.
+// Value is the value of a commit's record: Kafka's own form, version 4 with the
+// topic's id, else 3.
 func (c *Commit) Value() []byte {
 	v := kmsg.NewOffsetCommitValue()
-	v.Version, v.Offset, v.LeaderEpoch, v.Metadata, v.CommitTimestamp = 3, c.Offset, c.LeaderEpoch, c.Metadata, c.At
+	v.Version, v.TopicID = 3, c.TopicID
+	if c.TopicID != ([16]byte{}) {
+		v.Version = 4
+	}
+	v.Offset, v.LeaderEpoch, v.Metadata, v.CommitTimestamp = c.Offset, c.LeaderEpoch, c.Metadata, c.At
 	return v.AppendTo(nil)
 }
 
@@ -83,7 +91,9 @@ func Parse(key, value []byte) (e Entry, ok bool, err error) {
 		if err := v.ReadFrom(value); err != nil {
 			return e, false, fmt.Errorf("%w: offset of group %q: %w", ErrCorrupt, k.Group, err)
 		}
-		e.Commit = &Commit{Offset: v.Offset, LeaderEpoch: v.LeaderEpoch, Metadata: v.Metadata, At: v.CommitTimestamp}
+		e.Commit = &Commit{
+			Offset: v.Offset, LeaderEpoch: v.LeaderEpoch, Metadata: v.Metadata, At: v.CommitTimestamp, TopicID: v.TopicID,
+		}
 		return e, true, nil
 	case 2:
 		k := kmsg.NewGroupMetadataKey()
