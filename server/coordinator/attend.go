@@ -230,7 +230,10 @@ func (e *entry) notice(wrote bool) {
 		close(e.changed)
 		e.changed = nil
 	}
-	e.stood = now
+	if now.generation > e.counted {
+		e.rebalances++ // a group's first epoch is not 1
+	}
+	e.stood, e.counted = now, now.generation
 }
 
 // standing is what watchers of a group wait to see changed.

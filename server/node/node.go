@@ -184,6 +184,7 @@ func (n *Node) open(ctx context.Context) error {
 		return err
 	}
 	n.groups = n.newCoordinator()
+	n.registry.MustRegister(coordinator.NewCollector(n.groups, n.broker))
 	n.peers.run(n.broker.Local(), n.groups)
 	return n.broker.Start(ctx, n.raft, n.store)
 }
