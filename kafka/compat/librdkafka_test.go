@@ -40,7 +40,14 @@ func librdkafkaTests(t *testing.T) (list []librdkafkaTest) {
 }
 
 // TestLibrdkafka runs librdkafka's tests against one node.
-func TestLibrdkafka(t *testing.T) {
+func TestLibrdkafka(t *testing.T) { runLibrdkafka(t, "classic") }
+
+// TestLibrdkafkaConsumer runs them with groups of the consumer protocol
+// (KIP-848). Tests that are about the classic one skip themselves.
+func TestLibrdkafkaConsumer(t *testing.T) { runLibrdkafka(t, "consumer") }
+
+func runLibrdkafka(t *testing.T, protocol string) {
+	t.Helper()
 	full := wanted(t)
 	dir := librdkafka(t)
 	// Its tests of groups expect that members which start together join together.
@@ -54,7 +61,8 @@ func TestLibrdkafka(t *testing.T) {
 		}
 		t.Run(lt.number+" "+lt.name, func(t *testing.T) {
 			out, err := command{dir: dir, limit: 5 * time.Minute, env: []string{
-				"TESTS=" + lt.number, "TEST_KAFKA_VERSION=4.2.0", "LD_LIBRARY_PATH=../src:../src-cpp",
+				"TESTS=" + lt.number, "TEST_KAFKA_VERSION=4.2.0", "TEST_CONSUMER_GROUP_PROTOCOL=" + protocol,
+				"LD_LIBRARY_PATH=../src:../src-cpp",
 			}}.run(t, filepath.Join(dir, "test-runner"), "-p1", "-Q", "-E")
 			if err != nil {
 				t.Errorf("%v\n%s", err, tail(strings.ToValidUTF8(out, "?")))
