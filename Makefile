@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cluster cluster-stop test race fuzz soak bench bench-cluster bench-failover lint gen clients realrun
+.PHONY: help build run cluster cluster-stop test race fuzz soak bench bench-cluster bench-tracing bench-failover lint gen clients realrun
 .PHONY: jaeger jaeger-stop jaeger-test trace-demo sim compat compat-full chaos chaos-reference test-root check-clean clean
 
 help: ## list the targets
@@ -43,6 +43,9 @@ bench: build ## compare with the machine's limits and with NATS (BENCH_SHORT=1 f
 
 bench-cluster: build ## three nodes against one and against NATS R3 (BENCH_SHORT=1 for under three minutes)
 	cd server/bench && go run . -cluster -chronik ../../bin/chronik
+
+bench-tracing: build ## what tracing costs: off, 1 %, every request (BENCH_SHORT=1 for one minute)
+	cd server/bench && go run . -tracing -chronik ../../bin/chronik
 
 bench-failover: ## SIGKILL to the first acknowledged record, 20 times per kind of victim (about two minutes)
 	CHRONIK_FAILOVER=$${CHRONIK_FAILOVER:-20} go test -count=1 -timeout 30m -v -run '^TestFailover$$' ./server/chaos

@@ -61,11 +61,13 @@ func newBench(chronik, nats string) (*bench, error) {
 	if _, err := os.Stat(b.chronik); err != nil {
 		return nil, fmt.Errorf("no binary to measure (make build): %w", err)
 	}
-	if b.nats, err = filepath.Abs(nats); err != nil {
-		return nil, err
-	}
-	if err := b.buildNats(); err != nil {
-		return nil, err
+	if nats != "" {
+		if b.nats, err = filepath.Abs(nats); err != nil {
+			return nil, err
+		}
+		if err := b.buildNats(); err != nil {
+			return nil, err
+		}
 	}
 	// Not /tmp: it may be memory, and the disk is what counts.
 	b.dir, err = os.MkdirTemp(filepath.Dir(b.chronik), "bench-")

@@ -5,6 +5,8 @@
 //	BENCH_SHORT=1 make bench           about two
 //	make bench-cluster                 three nodes: about ten minutes
 //	BENCH_SHORT=1 make bench-cluster   under two
+//	make bench-tracing                 what tracing costs: five minutes
+//	BENCH_SHORT=1 make bench-tracing   under one
 //
 // Absolute figures of a shared machine say little, so every workload is run
 // beside its limits (a handler that does nothing, the disk's own append and
@@ -53,8 +55,12 @@ func run(ctx context.Context, args []string) error {
 	only := flags.String("only", "", "comma-separated workloads, such as W1,W4; empty is all")
 	keep := flags.Bool("keep", false, "keep the temporary directory")
 	three := flags.Bool("cluster", false, "measure three nodes instead of one")
+	tracing := flags.Bool("tracing", false, "measure what tracing costs")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *tracing {
+		*nats = "" // has no part in it
 	}
 	b, err := newBench(*chronik, *nats)
 	if err != nil {
@@ -62,6 +68,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	b.only, b.keep = *only, *keep
 	defer b.close()
+	if *tracing {
+		return b.runTracing(ctx)
+	}
 	if *three {
 		return b.runCluster(ctx)
 	}

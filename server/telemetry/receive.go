@@ -142,11 +142,12 @@ func StartFetch(ctx context.Context, tracer trace.Tracer) (out context.Context, 
 	if tracer == nil {
 		return ctx, nil
 	}
-	ctx, span := tracer.Start(ctx, spanFetch, trace.WithSpanKind(trace.SpanKindServer),
-		trace.WithAttributes(attrSystem.String(ServiceName), attrOperation.String(operationReceive)))
+	traced, span := tracer.Start(ctx, spanFetch, trace.WithSpanKind(trace.SpanKindServer))
 	if !span.IsRecording() {
 		return ctx, nil
 	}
+	span.SetAttributes(attrSystem.String(ServiceName), attrOperation.String(operationReceive))
+	ctx = traced
 	return ctx, func() { span.End() }
 }
 
@@ -165,11 +166,14 @@ func StartProduce(ctx context.Context, tracer trace.Tracer, to ReceivedAt, batch
 		ctx = trace.ContextWithRemoteSpanContext(ctx, own[0].SpanContext)
 		own = own[1:]
 	}
-	ctx, span := tracer.Start(ctx, spanProduce, trace.WithSpanKind(trace.SpanKindServer), trace.WithLinks(own...),
-		trace.WithAttributes(attrSystem.String(ServiceName), attrOperation.String(operationSend),
-			attrDestination.String(to.Topic), attrPartition.Int(int(to.Partition))))
+	ctx, span := tracer.Start(ctx, spanProduce, trace.WithSpanKind(trace.SpanKindServer))
 	if !span.IsRecording() {
 		return ctx, nil
+	}
+	span.SetAttributes(attrSystem.String(ServiceName), attrOperation.String(operationSend),
+		attrDestination.String(to.Topic), attrPartition.Int(int(to.Partition)))
+	for _, l := range own {
+		span.AddLink(l)
 	}
 	return ctx, func(err error) {
 		if err != nil {

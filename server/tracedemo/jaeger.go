@@ -158,7 +158,7 @@ func (d *demo) await(ctx context.Context, id string, whole func(*jaegerTrace) bo
 			if t != nil {
 				return nil, fmt.Errorf("trace %s has not become whole in %s:\n%s", id, jaegerWait, t.tree())
 			}
-			return nil, fmt.Errorf("Jaeger has not shown trace %s in %s: %w", id, jaegerWait, err)
+			return nil, fmt.Errorf("trace %s is not in Jaeger after %s: %w", id, jaegerWait, err)
 		}
 	}
 }
