@@ -61,6 +61,8 @@ This page is generated from the code (kafka/support.go).
 - Topics are created on first use unless the node runs with ` + "`--auto-create-topics=false`" + `.
 - HTTP's idempotency keys are record headers, and its fences control batches, which Kafka consumers skip: offsets
   may have gaps, as they do in Kafka.
+- A record header ` + "`traceparent`" + ` makes its batch part of the producer's trace, and fetches link
+  to it ([TRACING.md](TRACING.md)); the record is stored as it came.
 - There is no authentication; the listener refuses addresses beyond loopback without ` + "`--insecure`" + `.
 
 ## What is spoken

@@ -21,6 +21,9 @@
 // message at all, however long it idles. Flow control is the position (one
 // answer each), the bound of an answer, and TCP.
 //
+// Appends whose traces are sampled are told beside the batches that hold them
+// (Data.Traced), so that followers need not parse records to show their part.
+//
 // # Safety
 //
 // Every position carries the broker epoch and the leader epoch of the

@@ -63,7 +63,7 @@ func NewTracing(ctx context.Context, o TracingOptions) (*Tracing, error) {
 	// The sampler is the SDK's to read: OTEL_TRACES_SAMPLER, else
 	// parentbased_always_on.
 	return &Tracing{provider: sdktrace.NewTracerProvider(
-		sdktrace.WithResource(res), sdktrace.WithSpanProcessor(processor))}, nil
+		sdktrace.WithResource(res), sdktrace.WithSpanProcessor(processor), sdktrace.WithIDGenerator(rootIDs{}))}, nil
 }
 
 func newProcessor(ctx context.Context, exporter sdktrace.SpanExporter) (sdktrace.SpanProcessor, error) {
@@ -89,7 +89,11 @@ func (t *Tracing) Tracer() trace.Tracer {
 	if t.provider == nil {
 		return nil
 	}
-	return t.provider.Tracer("github.com/chroniklog/chronik")
+	tracer := t.provider.Tracer("github.com/chroniklog/chronik")
+	if bound, ok := rootBound(); ok {
+		return &rootTracer{Tracer: tracer, bound: bound}
+	}
+	return tracer
 }
 
 // Shutdown exports what is left, until ctx ends, and stops the exporter.
