@@ -6,8 +6,9 @@ FUZZTIME ?= 10s
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cluster cluster-stop test race fuzz soak bench bench-cluster bench-tracing bench-failover lint gen clients realrun
-.PHONY: jaeger jaeger-stop jaeger-test trace-demo sim compat compat-full chaos chaos-reference test-root check-clean clean
+.PHONY: help build run cluster cluster-stop test race fuzz soak bench bench-cluster bench-tracing bench-kafka
+.PHONY: bench-failover lint gen clients realrun jaeger jaeger-stop jaeger-test trace-demo sim compat compat-full chaos
+.PHONY: chaos-reference test-root check-clean clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +47,9 @@ bench-cluster: build ## three nodes against one and against NATS R3 (BENCH_SHORT
 
 bench-tracing: build ## what tracing costs: off, 1 %, every request (BENCH_SHORT=1 for one minute)
 	cd server/bench && go run . -tracing -chronik ../../bin/chronik
+
+bench-kafka: build ## the Kafka listener against Apache Kafka (needs a JDK, Maven; BENCH_SHORT=1 for four minutes)
+	cd server/bench && go run . -kafka -chronik ../../bin/chronik
 
 bench-failover: ## SIGKILL to the first acknowledged record, 20 times per kind of victim (about two minutes)
 	CHRONIK_FAILOVER=$${CHRONIK_FAILOVER:-20} go test -count=1 -timeout 30m -v -run '^TestFailover$$' ./server/chaos

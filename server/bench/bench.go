@@ -34,6 +34,10 @@ type bench struct {
 	dir     string
 	chronik string
 	nats    string
+	java    string // with jars: of bench-kafka
+	jars    string
+	topics  int        // that were created there, for their names
+	rows    []kafkaRow // of its table, as they were first measured
 	only    string
 	keep    bool
 	short   bool
@@ -46,7 +50,7 @@ type bench struct {
 	foreign []float64 // per round, share of all CPUs
 }
 
-func newBench(chronik, nats string) (*bench, error) {
+func newBench(chronik string) (*bench, error) {
 	b := &bench{
 		short: os.Getenv("BENCH_SHORT") != "", rounds: 5, length: 5 * time.Second, warmup: time.Second,
 		goals: goals(), series: make(map[string][]float64),
@@ -61,20 +65,15 @@ func newBench(chronik, nats string) (*bench, error) {
 	if _, err := os.Stat(b.chronik); err != nil {
 		return nil, fmt.Errorf("no binary to measure (make build): %w", err)
 	}
-	if nats != "" {
-		if b.nats, err = filepath.Abs(nats); err != nil {
-			return nil, err
-		}
-		if err := b.buildNats(); err != nil {
-			return nil, err
-		}
-	}
 	// Not /tmp: it may be memory, and the disk is what counts.
 	b.dir, err = os.MkdirTemp(filepath.Dir(b.chronik), "bench-")
 	return b, err
 }
 
-func (b *bench) buildNats() error {
+func (b *bench) buildNats(nats string) (err error) {
+	if b.nats, err = filepath.Abs(nats); err != nil {
+		return err
+	}
 	if _, err := os.Stat(b.nats); err == nil {
 		return nil
 	}

@@ -119,3 +119,42 @@ func TestClusterStates(t *testing.T) {
 		t.Errorf("led by %d, not by %d: %v", leader, other, err)
 	}
 }
+
+func TestKafkaTable(t *testing.T) {
+	b := &bench{rounds: 1, series: make(map[string][]float64)}
+	rate := kafkaRow{phase: "1 node", what: "produce", unit: "records/s", goals: [2]float64{1, 3}}
+	other := kafkaRow{phase: "1 node", what: "memory", unit: "MB", scale: 1e-6, less: true}
+	cpu := kafkaRow{phase: "1 node", what: "… CPU", of: "produce", unit: "s", less: true}
+	for name, factor := range map[string]float64{chronikName: 3, defaultName: 2, flushName: 1.5} {
+		s := &kafkaServer{name: name}
+		b.measured(rate, s, 100*factor)
+		b.measured(other, s, 1e6*factor)
+		b.measured(cpu, s, factor)
+	}
+	var out strings.Builder
+	b.printKafka(&out, time.Second)
+	want := `
+| 1 node | Chronik | Apache Kafka | ratio | flush=1 | ratio | goals |
+|-|-|-|-|-|-|-|
+| produce | 300 records/s | 200 records/s | **1.5** [1.5–1.5] | 150 records/s | **2** [2–2] | ≥ 1 met, ≥ 3 missed |
+| … CPU | 3 s | 2 s | **1.5** [1.5–1.5] | 1.5 s | **2** [2–2] | less is better |
+| memory | 3 MB | 2 MB | **1.5** [1.5–1.5] | 1.5 MB | **2** [2–2] | less is better |
+`
+	if !strings.HasSuffix(out.String(), want) {
+		t.Errorf("%s\nwant %s", out.String(), want)
+	}
+}
+
+func TestAssignments(t *testing.T) {
+	a := &assignments{of: make([]int, 2), single: make(chan struct{})}
+	for _, step := range []struct{ member, by int }{{0, 2}, {1, 0}, {0, -1}} {
+		a.change(step.member, step.by)
+		select {
+		case <-a.single:
+			t.Fatalf("all have one after %+v", step)
+		default:
+		}
+	}
+	a.change(1, 1)
+	<-a.single
+}

@@ -7,6 +7,8 @@
 //	BENCH_SHORT=1 make bench-cluster   under two
 //	make bench-tracing                 what tracing costs: five minutes
 //	BENCH_SHORT=1 make bench-tracing   under one
+//	make bench-kafka                   the Kafka listener against Apache Kafka: about twenty-five minutes
+//	BENCH_SHORT=1 make bench-kafka     about four
 //
 // Absolute figures of a shared machine say little, so every workload is run
 // beside its limits (a handler that does nothing, the disk's own append and
@@ -17,7 +19,9 @@
 //
 // The program is a module of its own so that the libraries it needs stay out of
 // Chronik's. Its processes are itself under other names: "bench noop" is the
-// handler, "bench load" the HTTP generator, "bench nats" the one for NATS.
+// handler, "bench load" the HTTP generator, "bench nats" and "bench kafka" those
+// for NATS and Kafka. What only bench-kafka needs is a JDK and, until Apache
+// Kafka's jars are in bin/kafka, Maven.
 package main
 
 import (
@@ -47,6 +51,8 @@ func run(ctx context.Context, args []string) error {
 			return loadMain(args[1:])
 		case "nats":
 			return natsMain(ctx, args[1:])
+		case "kafka":
+			return kafkaMain(ctx, args[1:])
 		}
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -55,14 +61,14 @@ func run(ctx context.Context, args []string) error {
 	only := flags.String("only", "", "comma-separated workloads, such as W1,W4; empty is all")
 	keep := flags.Bool("keep", false, "keep the temporary directory")
 	three := flags.Bool("cluster", false, "measure three nodes instead of one")
+	kafka := flags.Bool("kafka", false, "measure the Kafka listener against Apache Kafka")
+	jars := flags.String("jars", "../../bin/kafka", "Apache Kafka's jars; fetched by Maven when they are missing")
+	pom := flags.String("pom", "../../kafka/compat/testdata/pom.xml", "what Maven fetches")
 	tracing := flags.Bool("tracing", false, "measure what tracing costs")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if *tracing {
-		*nats = "" // has no part in it
-	}
-	b, err := newBench(*chronik, *nats)
+	b, err := newBench(*chronik)
 	if err != nil {
 		return err
 	}
@@ -70,6 +76,15 @@ func run(ctx context.Context, args []string) error {
 	defer b.close()
 	if *tracing {
 		return b.runTracing(ctx)
+	}
+	if *kafka {
+		if err := b.fetchJars(ctx, *jars, *pom); err != nil {
+			return err
+		}
+		return b.runKafka(ctx)
+	}
+	if err := b.buildNats(*nats); err != nil {
+		return err
 	}
 	if *three {
 		return b.runCluster(ctx)
