@@ -14,6 +14,7 @@ type Broker interface {
 	appender
 	reader
 	clusterAdmin
+	backups
 	// Draining is closed when the node begins to shut down: streams end and
 	// connections are not kept.
 	Draining() <-chan struct{}

@@ -48,6 +48,10 @@ func (s *Server) control(method, pattern string, h http.Handler) http.Handler {
 		c.body = func() any { return new(gen.AddPartitions) }
 	case "POST /v1/cluster/nodes/{node}/drain":
 		c.body, c.empty = func() any { return new(gen.Drain) }, true
+	case "POST /v1/cluster/restore":
+		c.body = func() any { return new(gen.ClusterRestore) }
+	case "POST /v1/cluster/restore/topics":
+		c.body = func() any { return new(gen.TopicBackup) }
 	case "POST /v1/cluster/controller":
 		c.body = func() any { return new(gen.ControllerMove) }
 	case "POST /v1/cluster/elections":
@@ -56,7 +60,8 @@ func (s *Server) control(method, pattern string, h http.Handler) http.Handler {
 		c.body = func() any { return new(gen.Reassignment) }
 	case "GET /v1/topics/{topic}", "DELETE /v1/topics/{topic}", "GET /v1/topics/{topic}/partitions",
 		"GET /v1/topics/{topic}/partitions/{partition}", "HEAD /v1/topics/{topic}/partitions/{partition}",
-		"DELETE /v1/topics/{topic}/partitions/{partition}/replicas", "GET /v1/cluster",
+		"DELETE /v1/topics/{topic}/partitions/{partition}/replicas", "GET /v1/cluster", "GET /v1/cluster/backup",
+		"DELETE /v1/cluster/restore",
 		"GET /v1/cluster/nodes/{node}", "DELETE /v1/cluster/nodes/{node}", "DELETE /v1/cluster/nodes/{node}/drain",
 		"GET /v1/groups/{group}", "DELETE /v1/groups/{group}", "GET /v1/groups/{group}/lag",
 		"GET /v1/groups/{group}/offsets", "DELETE /v1/groups/{group}/members/{member}":

@@ -23,6 +23,10 @@ func (s *Server) dataRoutes(r chi.Router) {
 	r.Head(record, s.getRecord)
 	r.Get(partition+"/offsets", s.getOffsets)
 	r.Put(partition+"/fence", s.putFence)
+	r.Get(partition+"/backup", s.getBackupPoint)
+	r.Put(partition+"/restore", s.putRestore)
+	r.Post(partition+"/restore", s.postRestore)
+	r.Delete(partition+"/restore", s.deleteRestore)
 
 	r.Post("/v1/groups/{group}/poll", s.postPoll)
 

@@ -28,6 +28,7 @@ import (
 type fakeBroker struct {
 	appender
 	reader
+	backups
 	mu       sync.Mutex
 	topics   map[string]server.Topic
 	err      error // returned by everything that can fail

@@ -31,6 +31,10 @@ type Groups interface {
 // maxGroupID bounds a group's id and an instance id, in bytes.
 const maxGroupID = 249
 
+// maxCommitMetadata bounds what is kept beside a committed offset, in bytes, as
+// Kafka does.
+const maxCommitMetadata = 4096
+
 // checkGroup judges a group id.
 func checkGroup(id string) error {
 	if !plainText(id, maxGroupID) {
@@ -237,7 +241,7 @@ func (s *Server) ResetGroup(
 		}
 		out.Offsets = append(out.Offsets, move)
 		commits = append(commits, coordinator.Committed{
-			TopicPartition: tp, Commit: group.Commit{Offset: to, LeaderEpoch: -1},
+			TopicPartition: tp, Commit: group.Commit{Offset: to, LeaderEpoch: -1, Metadata: deref(req.Body.Metadata)},
 		})
 	}
 	if out.DryRun {
@@ -279,6 +283,8 @@ func (s *Server) resetPartitions(body *gen.OffsetReset) ([]int32, server.Topic, 
 func checkReset(body *gen.OffsetReset) error {
 	inRange := func(v *int64) bool { return v != nil && *v >= 0 && *v <= server.MaxOffset }
 	switch to := body.To; {
+	case len(deref(body.Metadata)) > maxCommitMetadata:
+		return badField("metadata", "has %d bytes, at most %d are kept", len(*body.Metadata), maxCommitMetadata)
 	case !to.Valid():
 		return badField("to", "want earliest, latest, offset or timestamp, have %q", clip(string(to)))
 	case body.Offset != nil && to != gen.OffsetResetToOffset, to == gen.OffsetResetToOffset && !inRange(body.Offset):

@@ -43,6 +43,8 @@ const (
 	CodeUnknownGroup         = "unknown_group"
 	CodeUnknownMember        = "unknown_member"
 	CodeNodeState            = "node_state"
+	CodeClusterNotEmpty      = "cluster_not_empty"
+	CodeNotRestoring         = "not_restoring"
 	CodeMethodNotAllowed     = "method_not_allowed"
 	CodeNotAcceptable        = "not_acceptable"
 	CodeRequestTimeout       = "request_timeout"
@@ -165,6 +167,8 @@ var problemTable = [...]row{
 	refusal(409, CodeSequenceGap, "The sequence number is not the next one"),
 	refusal(409, CodeDuplicateSequence, "The sequence number is too old to tell its offset"),
 	refusal(409, CodeNodeState, "The node's state does not allow it"),
+	refusal(409, CodeClusterNotEmpty, "The cluster is not empty"),
+	refusal(409, CodeNotRestoring, "Nothing is being restored there"),
 	passing(409, CodeConflict, "Another request changed the same thing", 0),
 	refusal(409, CodeFencedGeneration, "The group has given its partitions out anew"),
 	refusal(409, CodeFencedInstance, "Another process has taken the instance over"),

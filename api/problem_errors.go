@@ -57,6 +57,8 @@ var sentinels = [...]mapping{
 	{server.ErrTooLarge, CodeRecordTooLarge},
 	{server.ErrUnknownNode, CodeUnknownNode},
 	{server.ErrNodeState, CodeNodeState},
+	{server.ErrNotEmpty, CodeClusterNotEmpty},
+	{server.ErrNotRestoring, CodeNotRestoring},
 	{server.ErrInvalidProducer, CodeInvalidProducer},
 
 	{coordinator.ErrLoading, CodeCoordinatorLoading},

@@ -97,6 +97,8 @@ func (s *Server) spec(method, pattern string) middleware.Spec {
 	switch {
 	case strings.HasSuffix(pattern, "/records"), strings.HasSuffix(pattern, "/keys/{key}"):
 		spec.MaxBody = s.limits.MaxRecordBytes
+	case strings.HasSuffix(pattern, "/restore"):
+		spec.MaxBody = maxRestoreBytes
 	case strings.HasSuffix(pattern, "/batches"):
 		spec.MaxBody, spec.StreamType = s.limits.MaxBatchBytes, typeNDJSON
 	}

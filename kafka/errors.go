@@ -78,6 +78,8 @@ var sentinels = [...]mapping{
 	{server.ErrInvalidProducer, codeInvalidRequest},
 	{server.ErrUnknownNode, codeBrokerNotAvailable},
 	{server.ErrNodeState, codeInvalidRequest},
+	{server.ErrNotEmpty, codeInvalidRequest},
+	{server.ErrNotRestoring, codeInvalidRequest},
 
 	{partition.ErrNotLeader, codeNotLeader},
 	{partition.ErrNotEnoughReplicas, codeNotEnoughReplicas},

@@ -77,6 +77,11 @@ var (
 	// ErrNodeState: the node can't be removed, or be what was asked for, as it
 	// is; the text says what to do.
 	ErrNodeState = errors.New("the node's state does not allow it")
+	// ErrNotEmpty: a backup is restored into a cluster without topics, or into
+	// one where its own restoration was interrupted.
+	ErrNotEmpty = errors.New("the cluster is not empty")
+	// ErrNotRestoring: the partition, or the cluster, is not being restored.
+	ErrNotRestoring = errors.New("nothing is being restored")
 	// ErrInvalidProducer: a producer name that is empty or too long.
 	ErrInvalidProducer = errors.New("invalid producer name")
 )

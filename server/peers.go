@@ -39,7 +39,7 @@ func ForwardedErrors() forward.Errors {
 		20: partition.ErrStaleEpoch, 21: partition.ErrIdempotencyMismatch, 22: ErrUnknownKey,
 		23: ErrShuttingDown, 24: ErrNoLeader, 25: record.ErrTooLarge, 26: record.ErrNullKey,
 		27: record.ErrCRC, 28: record.ErrCorrupt, 29: record.ErrInvalid, 30: plog.ErrCorrupt,
-		31: forward.ErrMalformed,
+		31: forward.ErrMalformed, 32: ErrNotRestoring,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -26,6 +27,19 @@ const (
 type pidBlock struct {
 	mu        sync.Mutex
 	next, end int64
+	// stale: the block may hold ids that a restore has brought back.
+	stale atomic.Bool
+}
+
+// applied gives the block up where events of the metadata log say that its ids
+// may be others'.
+func (p *pidBlock) applied(events []meta.Event) {
+	for _, e := range events {
+		switch e.(type) {
+		case meta.ProducersRestored, meta.ImageReplaced:
+			p.stale.Store(true)
+		}
+	}
 }
 
 // producerNames caches the ids of HTTP producers' names; the metadata image is
@@ -68,7 +82,7 @@ func (b *Broker) AllocateProducerID(ctx context.Context) (id int64, epoch int16,
 	p := &b.pids
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.next == p.end {
+	if p.stale.Swap(false) || p.next == p.end {
 		res, err := b.propose(ctx, &meta.AllocateProducerIDs{Count: pidBlockSize})
 		if err != nil {
 			return 0, 0, fmt.Errorf("allocate producer ids: %w", err)

@@ -32,6 +32,7 @@ func newTouched() touched {
 // Applied is told by the metadata log, in order, what each entry changed.
 func (b *Broker) Applied(index uint64, events []meta.Event) {
 	b.addresses.applied(events)
+	b.pids.applied(events)
 	t := &b.touched
 	t.mu.Lock()
 	for _, event := range events {

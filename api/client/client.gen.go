@@ -41,6 +41,7 @@ const (
 	BadRequest                 ErrorCode = "bad_request"
 	BodyTooLarge               ErrorCode = "body_too_large"
 	Canceled                   ErrorCode = "canceled"
+	ClusterNotEmpty            ErrorCode = "cluster_not_empty"
 	Conflict                   ErrorCode = "conflict"
 	CoordinatorLoading         ErrorCode = "coordinator_loading"
 	CoordinatorUnavailable     ErrorCode = "coordinator_unavailable"
@@ -87,6 +88,7 @@ const (
 	NotFound                   ErrorCode = "not_found"
 	NotLeader                  ErrorCode = "not_leader"
 	NotReady                   ErrorCode = "not_ready"
+	NotRestoring               ErrorCode = "not_restoring"
 	OffsetBeyondEnd            ErrorCode = "offset_beyond_end"
 	OffsetConflict             ErrorCode = "offset_conflict"
 	OffsetNotAvailable         ErrorCode = "offset_not_available"
@@ -127,6 +129,8 @@ func (e ErrorCode) Valid() bool {
 	case BodyTooLarge:
 		return true
 	case Canceled:
+		return true
+	case ClusterNotEmpty:
 		return true
 	case Conflict:
 		return true
@@ -219,6 +223,8 @@ func (e ErrorCode) Valid() bool {
 	case NotLeader:
 		return true
 	case NotReady:
+		return true
+	case NotRestoring:
 		return true
 	case OffsetBeyondEnd:
 		return true
@@ -1065,6 +1071,29 @@ type Cluster struct {
 	Version *string `json:"version,omitempty"`
 }
 
+// ClusterBackup defines model for ClusterBackup.
+type ClusterBackup struct {
+	ClusterId string `json:"cluster_id"`
+
+	// Configs The cluster's configs that were set.
+	Configs map[string]string `json:"configs"`
+	Entries []EntryBackup     `json:"entries"`
+
+	// NextProducerId No producer has this id or a higher one.
+	NextProducerId int64            `json:"next_producer_id"`
+	Producers      []ProducerBackup `json:"producers"`
+	Topics         []TopicBackup    `json:"topics"`
+}
+
+// ClusterRestore defines model for ClusterRestore.
+type ClusterRestore struct {
+	BackupId       string            `json:"backup_id"`
+	Configs        map[string]string `json:"configs"`
+	Entries        []EntryBackup     `json:"entries"`
+	NextProducerId int64             `json:"next_producer_id"`
+	Producers      []ProducerBackup  `json:"producers"`
+}
+
 // ConfigEntry defines model for ConfigEntry.
 type ConfigEntry struct {
 	Default   string `json:"default"`
@@ -1124,6 +1153,13 @@ type Election struct {
 
 // Encoding defines model for Encoding.
 type Encoding string
+
+// EntryBackup defines model for EntryBackup.
+type EntryBackup struct {
+	Key   string `json:"key"`
+	Space string `json:"space"`
+	Value []byte `json:"value"`
+}
 
 // ErrorCode The entries of components.x-problems tell each code's status, retryability and outcome.
 type ErrorCode string
@@ -1421,8 +1457,11 @@ type OffsetMove struct {
 // OffsetReset defines model for OffsetReset.
 type OffsetReset struct {
 	// DryRun Only tell what would be done.
-	DryRun *bool  `json:"dry_run,omitempty"`
-	Offset *int64 `json:"offset,omitempty"`
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// Metadata Kept with the offsets; consumers may read it.
+	Metadata *string `json:"metadata,omitempty"`
+	Offset   *int64  `json:"offset,omitempty"`
 
 	// Partitions Without it, every partition.
 	Partitions *[]int32 `json:"partitions,omitempty"`
@@ -1554,6 +1593,13 @@ type Produced struct {
 	Timestamp int64 `json:"timestamp"`
 }
 
+// ProducerBackup defines model for ProducerBackup.
+type ProducerBackup struct {
+	ExpiresAt time.Time `json:"expires_at"`
+	Id        int64     `json:"id"`
+	Name      string    `json:"name"`
+}
+
 // Raft defines model for Raft.
 type Raft struct {
 	Applied int64 `json:"applied"`
@@ -1623,6 +1669,25 @@ type Topic struct {
 	Name              string `json:"name"`
 	Partitions        int32  `json:"partitions"`
 	ReplicationFactor int32  `json:"replication_factor"`
+}
+
+// TopicBackup defines model for TopicBackup.
+type TopicBackup struct {
+	// Born How many partitions it was created with.
+	Born int32 `json:"born"`
+
+	// Configs The configs that were set.
+	Configs   map[string]string  `json:"configs"`
+	CreatedAt time.Time          `json:"created_at"`
+	Id        openapi_types.UUID `json:"id"`
+
+	// LeaderEpochs To restore: the leader epoch that each partition begins in, above that of its batches.
+	LeaderEpochs *[]int32 `json:"leader_epochs,omitempty"`
+	Name         string   `json:"name"`
+	Partitions   int32    `json:"partitions"`
+
+	// ReplicationFactor Absent if none was chosen.
+	ReplicationFactor *int32 `json:"replication_factor,omitempty"`
 }
 
 // TopicList defines model for TopicList.
@@ -2206,6 +2271,18 @@ type HeadRecordParams struct {
 // HeadRecordParamsLogHop defines parameters for HeadRecord.
 type HeadRecordParamsLogHop string
 
+// EndPartitionRestoreParams defines parameters for EndPartitionRestore.
+type EndPartitionRestoreParams struct {
+	// End Where the log must end, else 412 offset_conflict.
+	End Offset `form:"end" json:"end"`
+}
+
+// BeginPartitionRestoreParams defines parameters for BeginPartitionRestore.
+type BeginPartitionRestoreParams struct {
+	// Start Where the first batch begins, or the log, if there is none.
+	Start Offset `form:"start" json:"start"`
+}
+
 // ReadTopicParams defines parameters for ReadTopic.
 type ReadTopicParams struct {
 	// From Start at the first record or after the last one.
@@ -2331,6 +2408,12 @@ type ElectLeadersJSONRequestBody = Election
 
 // DrainNodeJSONRequestBody defines body for DrainNode for application/json ContentType.
 type DrainNodeJSONRequestBody = Drain
+
+// BeginRestoreJSONRequestBody defines body for BeginRestore for application/json ContentType.
+type BeginRestoreJSONRequestBody = ClusterRestore
+
+// RestoreTopicJSONRequestBody defines body for RestoreTopic for application/json ContentType.
+type RestoreTopicJSONRequestBody = TopicBackup
 
 // ResetGroupJSONRequestBody defines body for ResetGroup for application/json ContentType.
 type ResetGroupJSONRequestBody = OffsetReset
@@ -2458,6 +2541,13 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/cluster (the `DescribeCluster` operationId).
 	DescribeCluster(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// BackupCluster What a backup keeps of the cluster beside records and groups
+	//
+	// Topics without internal ones, the cluster's configs and other settings, producer ids. "chronik cluster backup" uses it.
+	//
+	// Corresponds with GET /v1/cluster/backup (the `BackupCluster` operationId).
+	BackupCluster(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// MoveControllerWithBody Make another node the controller
 	//
 	// Takes any type of body and a specified content type.
@@ -2530,6 +2620,47 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/cluster/nodes/{node}/drain (the `DrainNode` operationId).
 	DrainNode(ctx context.Context, node NodePath, body DrainNodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndRestore End the restoration
+	//
+	// Corresponds with DELETE /v1/cluster/restore (the `EndRestore` operationId).
+	EndRestore(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BeginRestoreWithBody Begin to restore a backup into an empty cluster
+	//
+	// 409 cluster_not_empty if there are topics, unless the same backup's restoration was interrupted: it goes on. Topics and their records follow, then DELETE ends it.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/cluster/restore (the `BeginRestore` operationId).
+	BeginRestoreWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BeginRestore Begin to restore a backup into an empty cluster
+	//
+	// 409 cluster_not_empty if there are topics, unless the same backup's restoration was interrupted: it goes on. Topics and their records follow, then DELETE ends it.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/cluster/restore (the `BeginRestore` operationId).
+	BeginRestore(ctx context.Context, body BeginRestoreJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RestoreTopicWithBody Make a topic of the backup, without records
+	//
+	// Its partitions have no leader until they were given their records. A topic that has the id already is left as it is.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/cluster/restore/topics (the `RestoreTopic` operationId).
+	RestoreTopicWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RestoreTopic Make a topic of the backup, without records
+	//
+	// Its partitions have no leader until they were given their records. A topic that has the id already is left as it is.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/cluster/restore/topics (the `RestoreTopic` operationId).
+	RestoreTopic(ctx context.Context, body RestoreTopicJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListGroups List consumer groups by name
 	//
@@ -2755,6 +2886,13 @@ type ClientInterface interface {
 	// Corresponds with HEAD /v1/topics/{topic}/partitions/{partition} (the `HeadPartition` operationId).
 	HeadPartition(ctx context.Context, topic TopicName, partition PartitionPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// BackupPoint Where the partition ends now, and what its leader remembers
+	//
+	// For backups. The headers tell where the log starts and ends, committed, and in which leader epoch; the records between are read as record batches. The body is what the leader remembers at that end, opaque: producers' sequences, idempotency keys, the fence. It is empty if there is nothing.
+	//
+	// Corresponds with GET /v1/topics/{topic}/partitions/{partition}/backup (the `BackupPoint` operationId).
+	BackupPoint(ctx context.Context, topic TopicName, partition PartitionPath, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// SetFenceWithBody Set the partition's fence token
 	//
 	// Afterwards an append that states another `fence` is refused with 412. The change takes one offset in the log, which readers do not see.
@@ -2833,6 +2971,29 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /v1/topics/{topic}/partitions/{partition}/replicas (the `ReassignPartition` operationId).
 	ReassignPartition(ctx context.Context, topic TopicName, partition PartitionPath, body ReassignPartitionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// EndPartitionRestore Have the partition led, and copied to its other replicas
+	//
+	// Corresponds with DELETE /v1/topics/{topic}/partitions/{partition}/restore (the `EndPartitionRestore` operationId).
+	EndPartitionRestore(ctx context.Context, topic TopicName, partition PartitionPath, params *EndPartitionRestoreParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RestoreBatchesWithBody Append batches of a backup as they are
+	//
+	// Offsets, timestamps, producers and leader epochs are kept. The batches follow the end of the log (412 offset_conflict else) and each other without a gap; those that the log has are passed over.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/topics/{topic}/partitions/{partition}/restore (the `RestoreBatches` operationId).
+	RestoreBatchesWithBody(ctx context.Context, topic TopicName, partition PartitionPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BeginPartitionRestoreWithBody Prepare a partition of a restored topic for its records
+	//
+	// The body is the state that GET of its backup gave. A repeat changes nothing and tells where an interrupted restoration goes on. 409 not_restoring if the partition has a leader.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/topics/{topic}/partitions/{partition}/restore (the `BeginPartitionRestore` operationId).
+	BeginPartitionRestoreWithBody(ctx context.Context, topic TopicName, partition PartitionPath, params *BeginPartitionRestoreParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ReadTopic Read all partitions of a topic
 	//
@@ -2916,6 +3077,23 @@ func (c *Client) Readyz(ctx context.Context, params *ReadyzParams, reqEditors ..
 // Corresponds with GET /v1/cluster (the `DescribeCluster` operationId).
 func (c *Client) DescribeCluster(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDescribeClusterRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BackupCluster What a backup keeps of the cluster beside records and groups
+//
+// Topics without internal ones, the cluster's configs and other settings, producer ids. "chronik cluster backup" uses it.
+//
+// Corresponds with GET /v1/cluster/backup (the `BackupCluster` operationId).
+func (c *Client) BackupCluster(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBackupClusterRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -3079,6 +3257,97 @@ func (c *Client) DrainNodeWithBody(ctx context.Context, node NodePath, contentTy
 // Corresponds with POST /v1/cluster/nodes/{node}/drain (the `DrainNode` operationId).
 func (c *Client) DrainNode(ctx context.Context, node NodePath, body DrainNodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDrainNodeRequest(c.Server, node, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndRestore End the restoration
+//
+// Corresponds with DELETE /v1/cluster/restore (the `EndRestore` operationId).
+func (c *Client) EndRestore(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndRestoreRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BeginRestoreWithBody Begin to restore a backup into an empty cluster
+//
+// 409 cluster_not_empty if there are topics, unless the same backup's restoration was interrupted: it goes on. Topics and their records follow, then DELETE ends it.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/cluster/restore (the `BeginRestore` operationId).
+func (c *Client) BeginRestoreWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBeginRestoreRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BeginRestore Begin to restore a backup into an empty cluster
+//
+// 409 cluster_not_empty if there are topics, unless the same backup's restoration was interrupted: it goes on. Topics and their records follow, then DELETE ends it.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/cluster/restore (the `BeginRestore` operationId).
+func (c *Client) BeginRestore(ctx context.Context, body BeginRestoreJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBeginRestoreRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RestoreTopicWithBody Make a topic of the backup, without records
+//
+// Its partitions have no leader until they were given their records. A topic that has the id already is left as it is.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/cluster/restore/topics (the `RestoreTopic` operationId).
+func (c *Client) RestoreTopicWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRestoreTopicRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RestoreTopic Make a topic of the backup, without records
+//
+// Its partitions have no leader until they were given their records. A topic that has the id already is left as it is.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/cluster/restore/topics (the `RestoreTopic` operationId).
+func (c *Client) RestoreTopic(ctx context.Context, body RestoreTopicJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRestoreTopicRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3613,6 +3882,23 @@ func (c *Client) HeadPartition(ctx context.Context, topic TopicName, partition P
 	return c.Client.Do(req)
 }
 
+// BackupPoint Where the partition ends now, and what its leader remembers
+//
+// For backups. The headers tell where the log starts and ends, committed, and in which leader epoch; the records between are read as record batches. The body is what the leader remembers at that end, opaque: producers' sequences, idempotency keys, the fence. It is empty if there is nothing.
+//
+// Corresponds with GET /v1/topics/{topic}/partitions/{partition}/backup (the `BackupPoint` operationId).
+func (c *Client) BackupPoint(ctx context.Context, topic TopicName, partition PartitionPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBackupPointRequest(c.Server, topic, partition)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // SetFenceWithBody Set the partition's fence token
 //
 // Afterwards an append that states another `fence` is refused with 412. The change takes one offset in the log, which readers do not see.
@@ -3792,6 +4078,59 @@ func (c *Client) ReassignPartitionWithBody(ctx context.Context, topic TopicName,
 // Corresponds with PUT /v1/topics/{topic}/partitions/{partition}/replicas (the `ReassignPartition` operationId).
 func (c *Client) ReassignPartition(ctx context.Context, topic TopicName, partition PartitionPath, body ReassignPartitionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReassignPartitionRequest(c.Server, topic, partition, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// EndPartitionRestore Have the partition led, and copied to its other replicas
+//
+// Corresponds with DELETE /v1/topics/{topic}/partitions/{partition}/restore (the `EndPartitionRestore` operationId).
+func (c *Client) EndPartitionRestore(ctx context.Context, topic TopicName, partition PartitionPath, params *EndPartitionRestoreParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndPartitionRestoreRequest(c.Server, topic, partition, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RestoreBatchesWithBody Append batches of a backup as they are
+//
+// Offsets, timestamps, producers and leader epochs are kept. The batches follow the end of the log (412 offset_conflict else) and each other without a gap; those that the log has are passed over.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/topics/{topic}/partitions/{partition}/restore (the `RestoreBatches` operationId).
+func (c *Client) RestoreBatchesWithBody(ctx context.Context, topic TopicName, partition PartitionPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRestoreBatchesRequestWithBody(c.Server, topic, partition, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BeginPartitionRestoreWithBody Prepare a partition of a restored topic for its records
+//
+// The body is the state that GET of its backup gave. A repeat changes nothing and tells where an interrupted restoration goes on. 409 not_restoring if the partition has a leader.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/topics/{topic}/partitions/{partition}/restore (the `BeginPartitionRestore` operationId).
+func (c *Client) BeginPartitionRestoreWithBody(ctx context.Context, topic TopicName, partition PartitionPath, params *BeginPartitionRestoreParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBeginPartitionRestoreRequestWithBody(c.Server, topic, partition, params, contentType, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3983,6 +4322,33 @@ func NewDescribeClusterRequest(server string) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/v1/cluster")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewBackupClusterRequest constructs an http.Request for the BackupCluster method
+func NewBackupClusterRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cluster/backup")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -4210,6 +4576,113 @@ func NewDrainNodeRequestWithBody(server string, node NodePath, contentType strin
 	}
 
 	operationPath := fmt.Sprintf("/v1/cluster/nodes/%s/drain", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewEndRestoreRequest constructs an http.Request for the EndRestore method
+func NewEndRestoreRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cluster/restore")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewBeginRestoreRequest calls the generic BeginRestore builder with application/json body
+func NewBeginRestoreRequest(server string, body BeginRestoreJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewBeginRestoreRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewBeginRestoreRequestWithBody constructs an http.Request for the BeginRestore method, with any body, and a specified content type
+func NewBeginRestoreRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cluster/restore")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRestoreTopicRequest calls the generic RestoreTopic builder with application/json body
+func NewRestoreTopicRequest(server string, body RestoreTopicJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRestoreTopicRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewRestoreTopicRequestWithBody constructs an http.Request for the RestoreTopic method, with any body, and a specified content type
+func NewRestoreTopicRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cluster/restore/topics")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -5629,6 +6102,47 @@ func NewHeadPartitionRequest(server string, topic TopicName, partition Partition
 	return req, nil
 }
 
+// NewBackupPointRequest constructs an http.Request for the BackupPoint method
+func NewBackupPointRequest(server string, topic TopicName, partition PartitionPath) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "topic", topic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "partition", partition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/topics/%s/partitions/%s/backup", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewSetFenceRequest calls the generic SetFence builder with application/json body
 func NewSetFenceRequest(server string, topic TopicName, partition PartitionPath, params *SetFenceParams, body SetFenceJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -6742,6 +7256,179 @@ func NewReassignPartitionRequestWithBody(server string, topic TopicName, partiti
 	return req, nil
 }
 
+// NewEndPartitionRestoreRequest constructs an http.Request for the EndPartitionRestore method
+func NewEndPartitionRestoreRequest(server string, topic TopicName, partition PartitionPath, params *EndPartitionRestoreParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "topic", topic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "partition", partition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/topics/%s/partitions/%s/restore", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "end", params.End, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRestoreBatchesRequestWithBody constructs an http.Request for the RestoreBatches method, with any body, and a specified content type
+func NewRestoreBatchesRequestWithBody(server string, topic TopicName, partition PartitionPath, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "topic", topic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "partition", partition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/topics/%s/partitions/%s/restore", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewBeginPartitionRestoreRequestWithBody constructs an http.Request for the BeginPartitionRestore method, with any body, and a specified content type
+func NewBeginPartitionRestoreRequestWithBody(server string, topic TopicName, partition PartitionPath, params *BeginPartitionRestoreParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "topic", topic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "partition", partition, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int32"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/topics/%s/partitions/%s/restore", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "start", params.Start, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewReadTopicRequest constructs an http.Request for the ReadTopic method
 func NewReadTopicRequest(server string, topic TopicName, params *ReadTopicParams) (*http.Request, error) {
 	var err error
@@ -7279,6 +7966,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/cluster (the `DescribeCluster` operationId).
 	DescribeClusterWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*DescribeClusterResponse, error)
 
+	// BackupClusterWithResponse What a backup keeps of the cluster beside records and groups
+	//
+	// Topics without internal ones, the cluster's configs and other settings, producer ids. "chronik cluster backup" uses it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/cluster/backup (the `BackupCluster` operationId).
+	BackupClusterWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*BackupClusterResponse, error)
+
 	// MoveControllerWithBodyWithResponse Make another node the controller
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -7357,6 +8053,49 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/cluster/nodes/{node}/drain (the `DrainNode` operationId).
 	DrainNodeWithResponse(ctx context.Context, node NodePath, body DrainNodeJSONRequestBody, reqEditors ...RequestEditorFn) (*DrainNodeResponse, error)
+
+	// EndRestoreWithResponse End the restoration
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/cluster/restore (the `EndRestore` operationId).
+	EndRestoreWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*EndRestoreResponse, error)
+
+	// BeginRestoreWithBodyWithResponse Begin to restore a backup into an empty cluster
+	//
+	// 409 cluster_not_empty if there are topics, unless the same backup's restoration was interrupted: it goes on. Topics and their records follow, then DELETE ends it.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/cluster/restore (the `BeginRestore` operationId).
+	BeginRestoreWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BeginRestoreResponse, error)
+
+	// BeginRestoreWithResponse Begin to restore a backup into an empty cluster
+	//
+	// 409 cluster_not_empty if there are topics, unless the same backup's restoration was interrupted: it goes on. Topics and their records follow, then DELETE ends it.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/cluster/restore (the `BeginRestore` operationId).
+	BeginRestoreWithResponse(ctx context.Context, body BeginRestoreJSONRequestBody, reqEditors ...RequestEditorFn) (*BeginRestoreResponse, error)
+
+	// RestoreTopicWithBodyWithResponse Make a topic of the backup, without records
+	//
+	// Its partitions have no leader until they were given their records. A topic that has the id already is left as it is.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/cluster/restore/topics (the `RestoreTopic` operationId).
+	RestoreTopicWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RestoreTopicResponse, error)
+
+	// RestoreTopicWithResponse Make a topic of the backup, without records
+	//
+	// Its partitions have no leader until they were given their records. A topic that has the id already is left as it is.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/cluster/restore/topics (the `RestoreTopic` operationId).
+	RestoreTopicWithResponse(ctx context.Context, body RestoreTopicJSONRequestBody, reqEditors ...RequestEditorFn) (*RestoreTopicResponse, error)
 
 	// ListGroupsWithResponse List consumer groups by name
 	//
@@ -7612,6 +8351,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with HEAD /v1/topics/{topic}/partitions/{partition} (the `HeadPartition` operationId).
 	HeadPartitionWithResponse(ctx context.Context, topic TopicName, partition PartitionPath, reqEditors ...RequestEditorFn) (*HeadPartitionResponse, error)
 
+	// BackupPointWithResponse Where the partition ends now, and what its leader remembers
+	//
+	// For backups. The headers tell where the log starts and ends, committed, and in which leader epoch; the records between are read as record batches. The body is what the leader remembers at that end, opaque: producers' sequences, idempotency keys, the fence. It is empty if there is nothing.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/topics/{topic}/partitions/{partition}/backup (the `BackupPoint` operationId).
+	BackupPointWithResponse(ctx context.Context, topic TopicName, partition PartitionPath, reqEditors ...RequestEditorFn) (*BackupPointResponse, error)
+
 	// SetFenceWithBodyWithResponse Set the partition's fence token
 	//
 	// Afterwards an append that states another `fence` is refused with 412. The change takes one offset in the log, which readers do not see.
@@ -7702,6 +8450,31 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /v1/topics/{topic}/partitions/{partition}/replicas (the `ReassignPartition` operationId).
 	ReassignPartitionWithResponse(ctx context.Context, topic TopicName, partition PartitionPath, body ReassignPartitionJSONRequestBody, reqEditors ...RequestEditorFn) (*ReassignPartitionResponse, error)
+
+	// EndPartitionRestoreWithResponse Have the partition led, and copied to its other replicas
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/topics/{topic}/partitions/{partition}/restore (the `EndPartitionRestore` operationId).
+	EndPartitionRestoreWithResponse(ctx context.Context, topic TopicName, partition PartitionPath, params *EndPartitionRestoreParams, reqEditors ...RequestEditorFn) (*EndPartitionRestoreResponse, error)
+
+	// RestoreBatchesWithBodyWithResponse Append batches of a backup as they are
+	//
+	// Offsets, timestamps, producers and leader epochs are kept. The batches follow the end of the log (412 offset_conflict else) and each other without a gap; those that the log has are passed over.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/topics/{topic}/partitions/{partition}/restore (the `RestoreBatches` operationId).
+	RestoreBatchesWithBodyWithResponse(ctx context.Context, topic TopicName, partition PartitionPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RestoreBatchesResponse, error)
+
+	// BeginPartitionRestoreWithBodyWithResponse Prepare a partition of a restored topic for its records
+	//
+	// The body is the state that GET of its backup gave. A repeat changes nothing and tells where an interrupted restoration goes on. 409 not_restoring if the partition has a leader.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/topics/{topic}/partitions/{partition}/restore (the `BeginPartitionRestore` operationId).
+	BeginPartitionRestoreWithBodyWithResponse(ctx context.Context, topic TopicName, partition PartitionPath, params *BeginPartitionRestoreParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BeginPartitionRestoreResponse, error)
 
 	// ReadTopicWithResponse Read all partitions of a topic
 	//
@@ -7991,6 +8764,103 @@ func (r DescribeClusterResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r DescribeClusterResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// BackupClusterResponse429Headers the declared response headers of an HTTP 429 response for BackupCluster
+type BackupClusterResponse429Headers struct {
+	RetryAfter int
+}
+
+// BackupClusterResponse503Headers the declared response headers of an HTTP 503 response for BackupCluster
+type BackupClusterResponse503Headers struct {
+	RetryAfter int
+}
+
+type BackupClusterResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ClusterBackup
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem400
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem403
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem429
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem500
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *BackupClusterResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *BackupClusterResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r BackupClusterResponse) GetJSON200() *ClusterBackup {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r BackupClusterResponse) GetApplicationproblemJSON400() *Problem400 {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r BackupClusterResponse) GetApplicationproblemJSON403() *Problem403 {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r BackupClusterResponse) GetApplicationproblemJSON429() *Problem429 {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r BackupClusterResponse) GetApplicationproblemJSON500() *Problem500 {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r BackupClusterResponse) GetApplicationproblemJSON503() *Problem503 {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r BackupClusterResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
+}
+
+// GetBody returns the raw response body bytes
+func (r BackupClusterResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BackupClusterResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BackupClusterResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BackupClusterResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -8699,6 +9569,366 @@ func (r DrainNodeResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r DrainNodeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// EndRestoreResponse429Headers the declared response headers of an HTTP 429 response for EndRestore
+type EndRestoreResponse429Headers struct {
+	RetryAfter int
+}
+
+// EndRestoreResponse503Headers the declared response headers of an HTTP 503 response for EndRestore
+type EndRestoreResponse503Headers struct {
+	RetryAfter int
+}
+
+type EndRestoreResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem400
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem403
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem429
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem500
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *EndRestoreResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *EndRestoreResponse503Headers
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r EndRestoreResponse) GetApplicationproblemJSON400() *Problem400 {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r EndRestoreResponse) GetApplicationproblemJSON403() *Problem403 {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r EndRestoreResponse) GetApplicationproblemJSON429() *Problem429 {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r EndRestoreResponse) GetApplicationproblemJSON500() *Problem500 {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r EndRestoreResponse) GetApplicationproblemJSON503() *Problem503 {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r EndRestoreResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
+}
+
+// GetBody returns the raw response body bytes
+func (r EndRestoreResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EndRestoreResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EndRestoreResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EndRestoreResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// BeginRestoreResponse429Headers the declared response headers of an HTTP 429 response for BeginRestore
+type BeginRestoreResponse429Headers struct {
+	RetryAfter int
+}
+
+// BeginRestoreResponse503Headers the declared response headers of an HTTP 503 response for BeginRestore
+type BeginRestoreResponse503Headers struct {
+	RetryAfter int
+}
+
+type BeginRestoreResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *struct {
+		// Resumed An interrupted restoration goes on.
+		Resumed bool `json:"resumed"`
+	}
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem400
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem403
+	// ApplicationproblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationproblemJSON408 *Problem408
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem409
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem413
+	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationproblemJSON415 *Problem415
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem429
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem500
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
+	// ApplicationproblemJSON507 the response for an HTTP 507 `application/problem+json` response
+	ApplicationproblemJSON507 *Problem507
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *BeginRestoreResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *BeginRestoreResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r BeginRestoreResponse) GetJSON200() *struct {
+	// Resumed An interrupted restoration goes on.
+	Resumed bool `json:"resumed"`
+} {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r BeginRestoreResponse) GetApplicationproblemJSON400() *Problem400 {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r BeginRestoreResponse) GetApplicationproblemJSON403() *Problem403 {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON408 returns the response for an HTTP 408 `application/problem+json` response
+func (r BeginRestoreResponse) GetApplicationproblemJSON408() *Problem408 {
+	return r.ApplicationproblemJSON408
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r BeginRestoreResponse) GetApplicationproblemJSON409() *Problem409 {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r BeginRestoreResponse) GetApplicationproblemJSON413() *Problem413 {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r BeginRestoreResponse) GetApplicationproblemJSON415() *Problem415 {
+	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r BeginRestoreResponse) GetApplicationproblemJSON429() *Problem429 {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r BeginRestoreResponse) GetApplicationproblemJSON500() *Problem500 {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r BeginRestoreResponse) GetApplicationproblemJSON503() *Problem503 {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r BeginRestoreResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
+}
+
+// GetApplicationproblemJSON507 returns the response for an HTTP 507 `application/problem+json` response
+func (r BeginRestoreResponse) GetApplicationproblemJSON507() *Problem507 {
+	return r.ApplicationproblemJSON507
+}
+
+// GetBody returns the raw response body bytes
+func (r BeginRestoreResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BeginRestoreResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BeginRestoreResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BeginRestoreResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RestoreTopicResponse429Headers the declared response headers of an HTTP 429 response for RestoreTopic
+type RestoreTopicResponse429Headers struct {
+	RetryAfter int
+}
+
+// RestoreTopicResponse503Headers the declared response headers of an HTTP 503 response for RestoreTopic
+type RestoreTopicResponse503Headers struct {
+	RetryAfter int
+}
+
+type RestoreTopicResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Topic
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem400
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem403
+	// ApplicationproblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationproblemJSON408 *Problem408
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem409
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem413
+	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationproblemJSON415 *Problem415
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem429
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem500
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
+	// ApplicationproblemJSON507 the response for an HTTP 507 `application/problem+json` response
+	ApplicationproblemJSON507 *Problem507
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RestoreTopicResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RestoreTopicResponse503Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r RestoreTopicResponse) GetJSON201() *Topic {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r RestoreTopicResponse) GetApplicationproblemJSON400() *Problem400 {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r RestoreTopicResponse) GetApplicationproblemJSON403() *Problem403 {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON408 returns the response for an HTTP 408 `application/problem+json` response
+func (r RestoreTopicResponse) GetApplicationproblemJSON408() *Problem408 {
+	return r.ApplicationproblemJSON408
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r RestoreTopicResponse) GetApplicationproblemJSON409() *Problem409 {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r RestoreTopicResponse) GetApplicationproblemJSON413() *Problem413 {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r RestoreTopicResponse) GetApplicationproblemJSON415() *Problem415 {
+	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r RestoreTopicResponse) GetApplicationproblemJSON429() *Problem429 {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r RestoreTopicResponse) GetApplicationproblemJSON500() *Problem500 {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r RestoreTopicResponse) GetApplicationproblemJSON503() *Problem503 {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r RestoreTopicResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
+}
+
+// GetApplicationproblemJSON507 returns the response for an HTTP 507 `application/problem+json` response
+func (r RestoreTopicResponse) GetApplicationproblemJSON507() *Problem507 {
+	return r.ApplicationproblemJSON507
+}
+
+// GetBody returns the raw response body bytes
+func (r RestoreTopicResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RestoreTopicResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RestoreTopicResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RestoreTopicResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11436,6 +12666,112 @@ func (r HeadPartitionResponse) ContentType() string {
 	return ""
 }
 
+// BackupPointResponse200Headers the declared response headers of an HTTP 200 response for BackupPoint
+type BackupPointResponse200Headers struct {
+	LogHighWatermark *int
+	LogLeaderEpoch   *int32
+	LogStartOffset   *int
+}
+
+// BackupPointResponse429Headers the declared response headers of an HTTP 429 response for BackupPoint
+type BackupPointResponse429Headers struct {
+	RetryAfter int
+}
+
+// BackupPointResponse503Headers the declared response headers of an HTTP 503 response for BackupPoint
+type BackupPointResponse503Headers struct {
+	RetryAfter int
+}
+
+type BackupPointResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem400
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem403
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem404
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem429
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem500
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *BackupPointResponse200Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *BackupPointResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *BackupPointResponse503Headers
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r BackupPointResponse) GetApplicationproblemJSON400() *Problem400 {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r BackupPointResponse) GetApplicationproblemJSON403() *Problem403 {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r BackupPointResponse) GetApplicationproblemJSON404() *Problem404 {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r BackupPointResponse) GetApplicationproblemJSON429() *Problem429 {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r BackupPointResponse) GetApplicationproblemJSON500() *Problem500 {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r BackupPointResponse) GetApplicationproblemJSON503() *Problem503 {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r BackupPointResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
+}
+
+// GetBody returns the raw response body bytes
+func (r BackupPointResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BackupPointResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BackupPointResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BackupPointResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // SetFenceResponse204Headers the declared response headers of an HTTP 204 response for SetFence
 type SetFenceResponse204Headers struct {
 	LogLeader *string
@@ -12662,6 +13998,416 @@ func (r ReassignPartitionResponse) ContentType() string {
 	return ""
 }
 
+// EndPartitionRestoreResponse429Headers the declared response headers of an HTTP 429 response for EndPartitionRestore
+type EndPartitionRestoreResponse429Headers struct {
+	RetryAfter int
+}
+
+// EndPartitionRestoreResponse503Headers the declared response headers of an HTTP 503 response for EndPartitionRestore
+type EndPartitionRestoreResponse503Headers struct {
+	RetryAfter int
+}
+
+type EndPartitionRestoreResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem400
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem403
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem404
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem409
+	// ApplicationproblemJSON412 the response for an HTTP 412 `application/problem+json` response
+	ApplicationproblemJSON412 *Problem412
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem429
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem500
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
+	// ApplicationproblemJSON507 the response for an HTTP 507 `application/problem+json` response
+	ApplicationproblemJSON507 *Problem507
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *EndPartitionRestoreResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *EndPartitionRestoreResponse503Headers
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r EndPartitionRestoreResponse) GetApplicationproblemJSON400() *Problem400 {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r EndPartitionRestoreResponse) GetApplicationproblemJSON403() *Problem403 {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r EndPartitionRestoreResponse) GetApplicationproblemJSON404() *Problem404 {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r EndPartitionRestoreResponse) GetApplicationproblemJSON409() *Problem409 {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON412 returns the response for an HTTP 412 `application/problem+json` response
+func (r EndPartitionRestoreResponse) GetApplicationproblemJSON412() *Problem412 {
+	return r.ApplicationproblemJSON412
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r EndPartitionRestoreResponse) GetApplicationproblemJSON429() *Problem429 {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r EndPartitionRestoreResponse) GetApplicationproblemJSON500() *Problem500 {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r EndPartitionRestoreResponse) GetApplicationproblemJSON503() *Problem503 {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r EndPartitionRestoreResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
+}
+
+// GetApplicationproblemJSON507 returns the response for an HTTP 507 `application/problem+json` response
+func (r EndPartitionRestoreResponse) GetApplicationproblemJSON507() *Problem507 {
+	return r.ApplicationproblemJSON507
+}
+
+// GetBody returns the raw response body bytes
+func (r EndPartitionRestoreResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EndPartitionRestoreResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EndPartitionRestoreResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EndPartitionRestoreResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RestoreBatchesResponse204Headers the declared response headers of an HTTP 204 response for RestoreBatches
+type RestoreBatchesResponse204Headers struct {
+	LogNextOffset *int
+}
+
+// RestoreBatchesResponse429Headers the declared response headers of an HTTP 429 response for RestoreBatches
+type RestoreBatchesResponse429Headers struct {
+	RetryAfter int
+}
+
+// RestoreBatchesResponse503Headers the declared response headers of an HTTP 503 response for RestoreBatches
+type RestoreBatchesResponse503Headers struct {
+	RetryAfter int
+}
+
+type RestoreBatchesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem400
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem403
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem404
+	// ApplicationproblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationproblemJSON408 *Problem408
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem409
+	// ApplicationproblemJSON412 the response for an HTTP 412 `application/problem+json` response
+	ApplicationproblemJSON412 *Problem412
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem413
+	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationproblemJSON415 *Problem415
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem429
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem500
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
+	// ApplicationproblemJSON507 the response for an HTTP 507 `application/problem+json` response
+	ApplicationproblemJSON507 *Problem507
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *RestoreBatchesResponse204Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *RestoreBatchesResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *RestoreBatchesResponse503Headers
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r RestoreBatchesResponse) GetApplicationproblemJSON400() *Problem400 {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r RestoreBatchesResponse) GetApplicationproblemJSON403() *Problem403 {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r RestoreBatchesResponse) GetApplicationproblemJSON404() *Problem404 {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON408 returns the response for an HTTP 408 `application/problem+json` response
+func (r RestoreBatchesResponse) GetApplicationproblemJSON408() *Problem408 {
+	return r.ApplicationproblemJSON408
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r RestoreBatchesResponse) GetApplicationproblemJSON409() *Problem409 {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON412 returns the response for an HTTP 412 `application/problem+json` response
+func (r RestoreBatchesResponse) GetApplicationproblemJSON412() *Problem412 {
+	return r.ApplicationproblemJSON412
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r RestoreBatchesResponse) GetApplicationproblemJSON413() *Problem413 {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r RestoreBatchesResponse) GetApplicationproblemJSON415() *Problem415 {
+	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r RestoreBatchesResponse) GetApplicationproblemJSON429() *Problem429 {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r RestoreBatchesResponse) GetApplicationproblemJSON500() *Problem500 {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r RestoreBatchesResponse) GetApplicationproblemJSON503() *Problem503 {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r RestoreBatchesResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
+}
+
+// GetApplicationproblemJSON507 returns the response for an HTTP 507 `application/problem+json` response
+func (r RestoreBatchesResponse) GetApplicationproblemJSON507() *Problem507 {
+	return r.ApplicationproblemJSON507
+}
+
+// GetBody returns the raw response body bytes
+func (r RestoreBatchesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RestoreBatchesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RestoreBatchesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RestoreBatchesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// BeginPartitionRestoreResponse204Headers the declared response headers of an HTTP 204 response for BeginPartitionRestore
+type BeginPartitionRestoreResponse204Headers struct {
+	LogNextOffset *int
+}
+
+// BeginPartitionRestoreResponse429Headers the declared response headers of an HTTP 429 response for BeginPartitionRestore
+type BeginPartitionRestoreResponse429Headers struct {
+	RetryAfter int
+}
+
+// BeginPartitionRestoreResponse503Headers the declared response headers of an HTTP 503 response for BeginPartitionRestore
+type BeginPartitionRestoreResponse503Headers struct {
+	RetryAfter int
+}
+
+type BeginPartitionRestoreResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem400
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem403
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *Problem404
+	// ApplicationproblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationproblemJSON408 *Problem408
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Problem409
+	// ApplicationproblemJSON412 the response for an HTTP 412 `application/problem+json` response
+	ApplicationproblemJSON412 *Problem412
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *Problem413
+	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationproblemJSON415 *Problem415
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem429
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem500
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
+	// ApplicationproblemJSON507 the response for an HTTP 507 `application/problem+json` response
+	ApplicationproblemJSON507 *Problem507
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *BeginPartitionRestoreResponse204Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *BeginPartitionRestoreResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *BeginPartitionRestoreResponse503Headers
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r BeginPartitionRestoreResponse) GetApplicationproblemJSON400() *Problem400 {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r BeginPartitionRestoreResponse) GetApplicationproblemJSON403() *Problem403 {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r BeginPartitionRestoreResponse) GetApplicationproblemJSON404() *Problem404 {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON408 returns the response for an HTTP 408 `application/problem+json` response
+func (r BeginPartitionRestoreResponse) GetApplicationproblemJSON408() *Problem408 {
+	return r.ApplicationproblemJSON408
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r BeginPartitionRestoreResponse) GetApplicationproblemJSON409() *Problem409 {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON412 returns the response for an HTTP 412 `application/problem+json` response
+func (r BeginPartitionRestoreResponse) GetApplicationproblemJSON412() *Problem412 {
+	return r.ApplicationproblemJSON412
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r BeginPartitionRestoreResponse) GetApplicationproblemJSON413() *Problem413 {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r BeginPartitionRestoreResponse) GetApplicationproblemJSON415() *Problem415 {
+	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r BeginPartitionRestoreResponse) GetApplicationproblemJSON429() *Problem429 {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r BeginPartitionRestoreResponse) GetApplicationproblemJSON500() *Problem500 {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r BeginPartitionRestoreResponse) GetApplicationproblemJSON503() *Problem503 {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r BeginPartitionRestoreResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
+}
+
+// GetApplicationproblemJSON507 returns the response for an HTTP 507 `application/problem+json` response
+func (r BeginPartitionRestoreResponse) GetApplicationproblemJSON507() *Problem507 {
+	return r.ApplicationproblemJSON507
+}
+
+// GetBody returns the raw response body bytes
+func (r BeginPartitionRestoreResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BeginPartitionRestoreResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BeginPartitionRestoreResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BeginPartitionRestoreResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // ReadTopicResponse200Headers the declared response headers of an HTTP 200 response for ReadTopic
 type ReadTopicResponse200Headers struct {
 	CacheControl *string
@@ -13066,6 +14812,21 @@ func (c *ClientWithResponses) DescribeClusterWithResponse(ctx context.Context, r
 	return ParseDescribeClusterResponse(rsp)
 }
 
+// BackupClusterWithResponse What a backup keeps of the cluster beside records and groups
+//
+// Topics without internal ones, the cluster's configs and other settings, producer ids. "chronik cluster backup" uses it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/cluster/backup (the `BackupCluster` operationId).
+func (c *ClientWithResponses) BackupClusterWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*BackupClusterResponse, error) {
+	rsp, err := c.BackupCluster(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBackupClusterResponse(rsp)
+}
+
 // MoveControllerWithBodyWithResponse Make another node the controller
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -13197,6 +14958,79 @@ func (c *ClientWithResponses) DrainNodeWithResponse(ctx context.Context, node No
 		return nil, err
 	}
 	return ParseDrainNodeResponse(rsp)
+}
+
+// EndRestoreWithResponse End the restoration
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/cluster/restore (the `EndRestore` operationId).
+func (c *ClientWithResponses) EndRestoreWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*EndRestoreResponse, error) {
+	rsp, err := c.EndRestore(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndRestoreResponse(rsp)
+}
+
+// BeginRestoreWithBodyWithResponse Begin to restore a backup into an empty cluster
+//
+// 409 cluster_not_empty if there are topics, unless the same backup's restoration was interrupted: it goes on. Topics and their records follow, then DELETE ends it.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/cluster/restore (the `BeginRestore` operationId).
+func (c *ClientWithResponses) BeginRestoreWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BeginRestoreResponse, error) {
+	rsp, err := c.BeginRestoreWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBeginRestoreResponse(rsp)
+}
+
+// BeginRestoreWithResponse Begin to restore a backup into an empty cluster
+//
+// 409 cluster_not_empty if there are topics, unless the same backup's restoration was interrupted: it goes on. Topics and their records follow, then DELETE ends it.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/cluster/restore (the `BeginRestore` operationId).
+func (c *ClientWithResponses) BeginRestoreWithResponse(ctx context.Context, body BeginRestoreJSONRequestBody, reqEditors ...RequestEditorFn) (*BeginRestoreResponse, error) {
+	rsp, err := c.BeginRestore(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBeginRestoreResponse(rsp)
+}
+
+// RestoreTopicWithBodyWithResponse Make a topic of the backup, without records
+//
+// Its partitions have no leader until they were given their records. A topic that has the id already is left as it is.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/cluster/restore/topics (the `RestoreTopic` operationId).
+func (c *ClientWithResponses) RestoreTopicWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RestoreTopicResponse, error) {
+	rsp, err := c.RestoreTopicWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRestoreTopicResponse(rsp)
+}
+
+// RestoreTopicWithResponse Make a topic of the backup, without records
+//
+// Its partitions have no leader until they were given their records. A topic that has the id already is left as it is.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/cluster/restore/topics (the `RestoreTopic` operationId).
+func (c *ClientWithResponses) RestoreTopicWithResponse(ctx context.Context, body RestoreTopicJSONRequestBody, reqEditors ...RequestEditorFn) (*RestoreTopicResponse, error) {
+	rsp, err := c.RestoreTopic(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRestoreTopicResponse(rsp)
 }
 
 // ListGroupsWithResponse List consumer groups by name
@@ -13633,6 +15467,21 @@ func (c *ClientWithResponses) HeadPartitionWithResponse(ctx context.Context, top
 	return ParseHeadPartitionResponse(rsp)
 }
 
+// BackupPointWithResponse Where the partition ends now, and what its leader remembers
+//
+// For backups. The headers tell where the log starts and ends, committed, and in which leader epoch; the records between are read as record batches. The body is what the leader remembers at that end, opaque: producers' sequences, idempotency keys, the fence. It is empty if there is nothing.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/topics/{topic}/partitions/{partition}/backup (the `BackupPoint` operationId).
+func (c *ClientWithResponses) BackupPointWithResponse(ctx context.Context, topic TopicName, partition PartitionPath, reqEditors ...RequestEditorFn) (*BackupPointResponse, error) {
+	rsp, err := c.BackupPoint(ctx, topic, partition, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBackupPointResponse(rsp)
+}
+
 // SetFenceWithBodyWithResponse Set the partition's fence token
 //
 // Afterwards an append that states another `fence` is refused with 412. The change takes one offset in the log, which readers do not see.
@@ -13788,6 +15637,49 @@ func (c *ClientWithResponses) ReassignPartitionWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseReassignPartitionResponse(rsp)
+}
+
+// EndPartitionRestoreWithResponse Have the partition led, and copied to its other replicas
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/topics/{topic}/partitions/{partition}/restore (the `EndPartitionRestore` operationId).
+func (c *ClientWithResponses) EndPartitionRestoreWithResponse(ctx context.Context, topic TopicName, partition PartitionPath, params *EndPartitionRestoreParams, reqEditors ...RequestEditorFn) (*EndPartitionRestoreResponse, error) {
+	rsp, err := c.EndPartitionRestore(ctx, topic, partition, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndPartitionRestoreResponse(rsp)
+}
+
+// RestoreBatchesWithBodyWithResponse Append batches of a backup as they are
+//
+// Offsets, timestamps, producers and leader epochs are kept. The batches follow the end of the log (412 offset_conflict else) and each other without a gap; those that the log has are passed over.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/topics/{topic}/partitions/{partition}/restore (the `RestoreBatches` operationId).
+func (c *ClientWithResponses) RestoreBatchesWithBodyWithResponse(ctx context.Context, topic TopicName, partition PartitionPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RestoreBatchesResponse, error) {
+	rsp, err := c.RestoreBatchesWithBody(ctx, topic, partition, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRestoreBatchesResponse(rsp)
+}
+
+// BeginPartitionRestoreWithBodyWithResponse Prepare a partition of a restored topic for its records
+//
+// The body is the state that GET of its backup gave. A repeat changes nothing and tells where an interrupted restoration goes on. 409 not_restoring if the partition has a leader.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/topics/{topic}/partitions/{partition}/restore (the `BeginPartitionRestore` operationId).
+func (c *ClientWithResponses) BeginPartitionRestoreWithBodyWithResponse(ctx context.Context, topic TopicName, partition PartitionPath, params *BeginPartitionRestoreParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*BeginPartitionRestoreResponse, error) {
+	rsp, err := c.BeginPartitionRestoreWithBody(ctx, topic, partition, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBeginPartitionRestoreResponse(rsp)
 }
 
 // ReadTopicWithResponse Read all partitions of a topic
@@ -14031,6 +15923,97 @@ func ParseDescribeClusterResponse(rsp *http.Response) (*DescribeClusterResponse,
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers DescribeClusterResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseBackupClusterResponse parses an HTTP response from a BackupClusterWithResponse call
+func ParseBackupClusterResponse(rsp *http.Response) (*BackupClusterResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BackupClusterResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ClusterBackup
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem400
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem403
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem429
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem500
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem503
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers BackupClusterResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers BackupClusterResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
@@ -14706,6 +16689,348 @@ func ParseDrainNodeResponse(rsp *http.Response) (*DrainNodeResponse, error) {
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers DrainNodeResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseEndRestoreResponse parses an HTTP response from a EndRestoreWithResponse call
+func ParseEndRestoreResponse(rsp *http.Response) (*EndRestoreResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EndRestoreResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem400
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem403
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem429
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem500
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem503
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers EndRestoreResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers EndRestoreResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseBeginRestoreResponse parses an HTTP response from a BeginRestoreWithResponse call
+func ParseBeginRestoreResponse(rsp *http.Response) (*BeginRestoreResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BeginRestoreResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest struct {
+			// Resumed An interrupted restoration goes on.
+			Resumed bool `json:"resumed"`
+		}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem400
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem403
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem408
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem409
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem413
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest Problem415
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem429
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem500
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem503
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest Problem507
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON507 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers BeginRestoreResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers BeginRestoreResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRestoreTopicResponse parses an HTTP response from a RestoreTopicWithResponse call
+func ParseRestoreTopicResponse(rsp *http.Response) (*RestoreTopicResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RestoreTopicResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Topic
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem400
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem403
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem408
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem409
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem413
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest Problem415
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem429
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem500
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem503
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest Problem507
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON507 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers RestoreTopicResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers RestoreTopicResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
@@ -17570,6 +19895,121 @@ func ParseHeadPartitionResponse(rsp *http.Response) (*HeadPartitionResponse, err
 	return response, nil
 }
 
+// ParseBackupPointResponse parses an HTTP response from a BackupPointWithResponse call
+func ParseBackupPointResponse(rsp *http.Response) (*BackupPointResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BackupPointResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem400
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem403
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem404
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem429
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem500
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem503
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers BackupPointResponse200Headers
+		if values := rsp.Header.Values("Log-High-Watermark"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-High-Watermark", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogHighWatermark = &value
+		}
+		if values := rsp.Header.Values("Log-Leader-Epoch"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Leader-Epoch", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.LogLeaderEpoch = &value
+		}
+		if values := rsp.Header.Values("Log-Start-Offset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Start-Offset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogStartOffset = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 429:
+		var headers BackupPointResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers BackupPointResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseSetFenceResponse parses an HTTP response from a SetFenceWithResponse call
 func ParseSetFenceResponse(rsp *http.Response) (*SetFenceResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -19086,6 +21526,413 @@ func ParseReassignPartitionResponse(rsp *http.Response) (*ReassignPartitionRespo
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers ReassignPartitionResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseEndPartitionRestoreResponse parses an HTTP response from a EndPartitionRestoreWithResponse call
+func ParseEndPartitionRestoreResponse(rsp *http.Response) (*EndPartitionRestoreResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EndPartitionRestoreResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem400
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem403
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem404
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem409
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest Problem412
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON412 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem429
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem500
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem503
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest Problem507
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON507 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers EndPartitionRestoreResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers EndPartitionRestoreResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseRestoreBatchesResponse parses an HTTP response from a RestoreBatchesWithResponse call
+func ParseRestoreBatchesResponse(rsp *http.Response) (*RestoreBatchesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RestoreBatchesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem400
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem403
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem404
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem408
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem409
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest Problem412
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON412 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem413
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest Problem415
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem429
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem500
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem503
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest Problem507
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON507 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers RestoreBatchesResponse204Headers
+		if values := rsp.Header.Values("Log-Next-Offset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Next-Offset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogNextOffset = &value
+		}
+		response.Headers204 = &headers
+	case rsp.StatusCode == 429:
+		var headers RestoreBatchesResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers RestoreBatchesResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseBeginPartitionRestoreResponse parses an HTTP response from a BeginPartitionRestoreWithResponse call
+func ParseBeginPartitionRestoreResponse(rsp *http.Response) (*BeginPartitionRestoreResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BeginPartitionRestoreResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem400
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem403
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest Problem404
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest Problem408
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Problem409
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest Problem412
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON412 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest Problem413
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest Problem415
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem429
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem500
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem503
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 507:
+		var dest Problem507
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON507 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers BeginPartitionRestoreResponse204Headers
+		if values := rsp.Header.Values("Log-Next-Offset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Log-Next-Offset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.LogNextOffset = &value
+		}
+		response.Headers204 = &headers
+	case rsp.StatusCode == 429:
+		var headers BeginPartitionRestoreResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers BeginPartitionRestoreResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {

@@ -23,6 +23,7 @@ const (
 	BadRequest                 ErrorCode = "bad_request"
 	BodyTooLarge               ErrorCode = "body_too_large"
 	Canceled                   ErrorCode = "canceled"
+	ClusterNotEmpty            ErrorCode = "cluster_not_empty"
 	Conflict                   ErrorCode = "conflict"
 	CoordinatorLoading         ErrorCode = "coordinator_loading"
 	CoordinatorUnavailable     ErrorCode = "coordinator_unavailable"
@@ -69,6 +70,7 @@ const (
 	NotFound                   ErrorCode = "not_found"
 	NotLeader                  ErrorCode = "not_leader"
 	NotReady                   ErrorCode = "not_ready"
+	NotRestoring               ErrorCode = "not_restoring"
 	OffsetBeyondEnd            ErrorCode = "offset_beyond_end"
 	OffsetConflict             ErrorCode = "offset_conflict"
 	OffsetNotAvailable         ErrorCode = "offset_not_available"
@@ -109,6 +111,8 @@ func (e ErrorCode) Valid() bool {
 	case BodyTooLarge:
 		return true
 	case Canceled:
+		return true
+	case ClusterNotEmpty:
 		return true
 	case Conflict:
 		return true
@@ -201,6 +205,8 @@ func (e ErrorCode) Valid() bool {
 	case NotLeader:
 		return true
 	case NotReady:
+		return true
+	case NotRestoring:
 		return true
 	case OffsetBeyondEnd:
 		return true
@@ -407,6 +413,29 @@ type Cluster struct {
 	Version *string `json:"version,omitempty"`
 }
 
+// ClusterBackup defines model for ClusterBackup.
+type ClusterBackup struct {
+	ClusterId string `json:"cluster_id"`
+
+	// Configs The cluster's configs that were set.
+	Configs map[string]string `json:"configs"`
+	Entries []EntryBackup     `json:"entries"`
+
+	// NextProducerId No producer has this id or a higher one.
+	NextProducerId int64            `json:"next_producer_id"`
+	Producers      []ProducerBackup `json:"producers"`
+	Topics         []TopicBackup    `json:"topics"`
+}
+
+// ClusterRestore defines model for ClusterRestore.
+type ClusterRestore struct {
+	BackupId       string            `json:"backup_id"`
+	Configs        map[string]string `json:"configs"`
+	Entries        []EntryBackup     `json:"entries"`
+	NextProducerId int64             `json:"next_producer_id"`
+	Producers      []ProducerBackup  `json:"producers"`
+}
+
 // ConfigEntry defines model for ConfigEntry.
 type ConfigEntry struct {
 	Default   string `json:"default"`
@@ -462,6 +491,13 @@ type Election struct {
 
 	// Unclean Accept that records are lost. Needs topic and partition.
 	Unclean *bool `json:"unclean,omitempty"`
+}
+
+// EntryBackup defines model for EntryBackup.
+type EntryBackup struct {
+	Key   string `json:"key"`
+	Space string `json:"space"`
+	Value []byte `json:"value"`
 }
 
 // ErrorCode The entries of components.x-problems tell each code's status, retryability and outcome.
@@ -674,8 +710,11 @@ type OffsetMove struct {
 // OffsetReset defines model for OffsetReset.
 type OffsetReset struct {
 	// DryRun Only tell what would be done.
-	DryRun *bool  `json:"dry_run,omitempty"`
-	Offset *int64 `json:"offset,omitempty"`
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// Metadata Kept with the offsets; consumers may read it.
+	Metadata *string `json:"metadata,omitempty"`
+	Offset   *int64  `json:"offset,omitempty"`
 
 	// Partitions Without it, every partition.
 	Partitions *[]int32 `json:"partitions,omitempty"`
@@ -773,6 +812,13 @@ type Problem struct {
 // ProblemOutcome unknown: it may have been applied or may yet be; retry with a means of idempotence.
 type ProblemOutcome string
 
+// ProducerBackup defines model for ProducerBackup.
+type ProducerBackup struct {
+	ExpiresAt time.Time `json:"expires_at"`
+	Id        int64     `json:"id"`
+	Name      string    `json:"name"`
+}
+
 // Raft defines model for Raft.
 type Raft struct {
 	Applied int64 `json:"applied"`
@@ -814,6 +860,25 @@ type Topic struct {
 	Name              string `json:"name"`
 	Partitions        int32  `json:"partitions"`
 	ReplicationFactor int32  `json:"replication_factor"`
+}
+
+// TopicBackup defines model for TopicBackup.
+type TopicBackup struct {
+	// Born How many partitions it was created with.
+	Born int32 `json:"born"`
+
+	// Configs The configs that were set.
+	Configs   map[string]string  `json:"configs"`
+	CreatedAt time.Time          `json:"created_at"`
+	Id        openapi_types.UUID `json:"id"`
+
+	// LeaderEpochs To restore: the leader epoch that each partition begins in, above that of its batches.
+	LeaderEpochs *[]int32 `json:"leader_epochs,omitempty"`
+	Name         string   `json:"name"`
+	Partitions   int32    `json:"partitions"`
+
+	// ReplicationFactor Absent if none was chosen.
+	ReplicationFactor *int32 `json:"replication_factor,omitempty"`
 }
 
 // TopicList defines model for TopicList.
@@ -948,6 +1013,12 @@ type ElectLeadersJSONRequestBody = Election
 // DrainNodeJSONRequestBody defines body for DrainNode for application/json ContentType.
 type DrainNodeJSONRequestBody = Drain
 
+// BeginRestoreJSONRequestBody defines body for BeginRestore for application/json ContentType.
+type BeginRestoreJSONRequestBody = ClusterRestore
+
+// RestoreTopicJSONRequestBody defines body for RestoreTopic for application/json ContentType.
+type RestoreTopicJSONRequestBody = TopicBackup
+
 // ResetGroupJSONRequestBody defines body for ResetGroup for application/json ContentType.
 type ResetGroupJSONRequestBody = OffsetReset
 
@@ -971,6 +1042,9 @@ type ServerInterface interface {
 	// DescribeCluster Nodes, controller, partition health, limits
 	// (GET /v1/cluster)
 	DescribeCluster(w http.ResponseWriter, r *http.Request)
+	// BackupCluster What a backup keeps of the cluster beside records and groups
+	// (GET /v1/cluster/backup)
+	BackupCluster(w http.ResponseWriter, r *http.Request)
 	// MoveController Make another node the controller
 	// (POST /v1/cluster/controller)
 	MoveController(w http.ResponseWriter, r *http.Request)
@@ -989,6 +1063,15 @@ type ServerInterface interface {
 	// DrainNode Move leadership, and replicas, away from a node
 	// (POST /v1/cluster/nodes/{node}/drain)
 	DrainNode(w http.ResponseWriter, r *http.Request, node NodePath)
+	// EndRestore End the restoration
+	// (DELETE /v1/cluster/restore)
+	EndRestore(w http.ResponseWriter, r *http.Request)
+	// BeginRestore Begin to restore a backup into an empty cluster
+	// (POST /v1/cluster/restore)
+	BeginRestore(w http.ResponseWriter, r *http.Request)
+	// RestoreTopic Make a topic of the backup, without records
+	// (POST /v1/cluster/restore/topics)
+	RestoreTopic(w http.ResponseWriter, r *http.Request)
 	// ListGroups List consumer groups by name
 	// (GET /v1/groups)
 	ListGroups(w http.ResponseWriter, r *http.Request, params ListGroupsParams)
@@ -1058,6 +1141,12 @@ func (_ Unimplemented) DescribeCluster(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
+// BackupCluster What a backup keeps of the cluster beside records and groups
+// (GET /v1/cluster/backup)
+func (_ Unimplemented) BackupCluster(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
 // MoveController Make another node the controller
 // (POST /v1/cluster/controller)
 func (_ Unimplemented) MoveController(w http.ResponseWriter, r *http.Request) {
@@ -1091,6 +1180,24 @@ func (_ Unimplemented) EndDrain(w http.ResponseWriter, r *http.Request, node Nod
 // DrainNode Move leadership, and replicas, away from a node
 // (POST /v1/cluster/nodes/{node}/drain)
 func (_ Unimplemented) DrainNode(w http.ResponseWriter, r *http.Request, node NodePath) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// EndRestore End the restoration
+// (DELETE /v1/cluster/restore)
+func (_ Unimplemented) EndRestore(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// BeginRestore Begin to restore a backup into an empty cluster
+// (POST /v1/cluster/restore)
+func (_ Unimplemented) BeginRestore(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RestoreTopic Make a topic of the backup, without records
+// (POST /v1/cluster/restore/topics)
+func (_ Unimplemented) RestoreTopic(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1231,6 +1338,20 @@ func (siw *ServerInterfaceWrapper) DescribeCluster(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// BackupCluster operation middleware
+func (siw *ServerInterfaceWrapper) BackupCluster(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.BackupCluster(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // MoveController operation middleware
 func (siw *ServerInterfaceWrapper) MoveController(w http.ResponseWriter, r *http.Request) {
 
@@ -1354,6 +1475,48 @@ func (siw *ServerInterfaceWrapper) DrainNode(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.DrainNode(w, r, node)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EndRestore operation middleware
+func (siw *ServerInterfaceWrapper) EndRestore(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EndRestore(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// BeginRestore operation middleware
+func (siw *ServerInterfaceWrapper) BeginRestore(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.BeginRestore(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RestoreTopic operation middleware
+func (siw *ServerInterfaceWrapper) RestoreTopic(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RestoreTopic(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2130,6 +2293,18 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/cluster", wrapper.DescribeCluster)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/cluster/backup", wrapper.BackupCluster)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/cluster/restore", wrapper.EndRestore)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/cluster/restore", wrapper.BeginRestore)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/cluster/restore/topics", wrapper.RestoreTopic)
+	})
+	r.Group(func(r chi.Router) {
 		r.Delete(options.BaseURL+"/v1/cluster/nodes/{node}", wrapper.RemoveNode)
 	})
 	r.Group(func(r chi.Router) {
@@ -2297,6 +2472,125 @@ type DescribeCluster504ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response DescribeCluster504ApplicationProblemPlusJSONResponse) VisitDescribeClusterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(504)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BackupClusterRequestObject struct {
+}
+
+type BackupClusterResponseObject interface {
+	VisitBackupClusterResponse(w http.ResponseWriter) error
+}
+
+type BackupCluster200JSONResponse ClusterBackup
+
+func (response BackupCluster200JSONResponse) VisitBackupClusterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BackupCluster400ApplicationProblemPlusJSONResponse struct {
+	Problem400ApplicationProblemPlusJSONResponse
+}
+
+func (response BackupCluster400ApplicationProblemPlusJSONResponse) VisitBackupClusterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BackupCluster403ApplicationProblemPlusJSONResponse struct {
+	Problem403ApplicationProblemPlusJSONResponse
+}
+
+func (response BackupCluster403ApplicationProblemPlusJSONResponse) VisitBackupClusterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BackupCluster429ApplicationProblemPlusJSONResponse struct {
+	Problem429ApplicationProblemPlusJSONResponse
+}
+
+func (response BackupCluster429ApplicationProblemPlusJSONResponse) VisitBackupClusterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BackupCluster500ApplicationProblemPlusJSONResponse struct {
+	Problem500ApplicationProblemPlusJSONResponse
+}
+
+func (response BackupCluster500ApplicationProblemPlusJSONResponse) VisitBackupClusterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BackupCluster503ApplicationProblemPlusJSONResponse struct {
+	Problem503ApplicationProblemPlusJSONResponse
+}
+
+func (response BackupCluster503ApplicationProblemPlusJSONResponse) VisitBackupClusterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BackupCluster504ApplicationProblemPlusJSONResponse struct {
+	Problem504ApplicationProblemPlusJSONResponse
+}
+
+func (response BackupCluster504ApplicationProblemPlusJSONResponse) VisitBackupClusterResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -3323,6 +3617,522 @@ func (response DrainNode504ApplicationProblemPlusJSONResponse) VisitDrainNodeRes
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(504)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndRestoreRequestObject struct {
+}
+
+type EndRestoreResponseObject interface {
+	VisitEndRestoreResponse(w http.ResponseWriter) error
+}
+
+type EndRestore204Response struct {
+}
+
+func (response EndRestore204Response) VisitEndRestoreResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EndRestore400ApplicationProblemPlusJSONResponse struct {
+	Problem400ApplicationProblemPlusJSONResponse
+}
+
+func (response EndRestore400ApplicationProblemPlusJSONResponse) VisitEndRestoreResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndRestore403ApplicationProblemPlusJSONResponse struct {
+	Problem403ApplicationProblemPlusJSONResponse
+}
+
+func (response EndRestore403ApplicationProblemPlusJSONResponse) VisitEndRestoreResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndRestore429ApplicationProblemPlusJSONResponse struct {
+	Problem429ApplicationProblemPlusJSONResponse
+}
+
+func (response EndRestore429ApplicationProblemPlusJSONResponse) VisitEndRestoreResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndRestore500ApplicationProblemPlusJSONResponse struct {
+	Problem500ApplicationProblemPlusJSONResponse
+}
+
+func (response EndRestore500ApplicationProblemPlusJSONResponse) VisitEndRestoreResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndRestore503ApplicationProblemPlusJSONResponse struct {
+	Problem503ApplicationProblemPlusJSONResponse
+}
+
+func (response EndRestore503ApplicationProblemPlusJSONResponse) VisitEndRestoreResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndRestore504ApplicationProblemPlusJSONResponse struct {
+	Problem504ApplicationProblemPlusJSONResponse
+}
+
+func (response EndRestore504ApplicationProblemPlusJSONResponse) VisitEndRestoreResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(504)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginRestoreRequestObject struct {
+	Body *BeginRestoreJSONRequestBody
+}
+
+type BeginRestoreResponseObject interface {
+	VisitBeginRestoreResponse(w http.ResponseWriter) error
+}
+
+type BeginRestore200JSONResponse struct {
+	// Resumed An interrupted restoration goes on.
+	Resumed bool `json:"resumed"`
+}
+
+func (response BeginRestore200JSONResponse) VisitBeginRestoreResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginRestore400ApplicationProblemPlusJSONResponse struct {
+	Problem400ApplicationProblemPlusJSONResponse
+}
+
+func (response BeginRestore400ApplicationProblemPlusJSONResponse) VisitBeginRestoreResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginRestore403ApplicationProblemPlusJSONResponse struct {
+	Problem403ApplicationProblemPlusJSONResponse
+}
+
+func (response BeginRestore403ApplicationProblemPlusJSONResponse) VisitBeginRestoreResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginRestore408ApplicationProblemPlusJSONResponse struct {
+	Problem408ApplicationProblemPlusJSONResponse
+}
+
+func (response BeginRestore408ApplicationProblemPlusJSONResponse) VisitBeginRestoreResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(408)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginRestore409ApplicationProblemPlusJSONResponse struct {
+	Problem409ApplicationProblemPlusJSONResponse
+}
+
+func (response BeginRestore409ApplicationProblemPlusJSONResponse) VisitBeginRestoreResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginRestore413ApplicationProblemPlusJSONResponse struct {
+	Problem413ApplicationProblemPlusJSONResponse
+}
+
+func (response BeginRestore413ApplicationProblemPlusJSONResponse) VisitBeginRestoreResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginRestore415ApplicationProblemPlusJSONResponse struct {
+	Problem415ApplicationProblemPlusJSONResponse
+}
+
+func (response BeginRestore415ApplicationProblemPlusJSONResponse) VisitBeginRestoreResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginRestore429ApplicationProblemPlusJSONResponse struct {
+	Problem429ApplicationProblemPlusJSONResponse
+}
+
+func (response BeginRestore429ApplicationProblemPlusJSONResponse) VisitBeginRestoreResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginRestore500ApplicationProblemPlusJSONResponse struct {
+	Problem500ApplicationProblemPlusJSONResponse
+}
+
+func (response BeginRestore500ApplicationProblemPlusJSONResponse) VisitBeginRestoreResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginRestore503ApplicationProblemPlusJSONResponse struct {
+	Problem503ApplicationProblemPlusJSONResponse
+}
+
+func (response BeginRestore503ApplicationProblemPlusJSONResponse) VisitBeginRestoreResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginRestore504ApplicationProblemPlusJSONResponse struct {
+	Problem504ApplicationProblemPlusJSONResponse
+}
+
+func (response BeginRestore504ApplicationProblemPlusJSONResponse) VisitBeginRestoreResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(504)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BeginRestore507ApplicationProblemPlusJSONResponse struct {
+	Problem507ApplicationProblemPlusJSONResponse
+}
+
+func (response BeginRestore507ApplicationProblemPlusJSONResponse) VisitBeginRestoreResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(507)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreTopicRequestObject struct {
+	Body *RestoreTopicJSONRequestBody
+}
+
+type RestoreTopicResponseObject interface {
+	VisitRestoreTopicResponse(w http.ResponseWriter) error
+}
+
+type RestoreTopic201JSONResponse Topic
+
+func (response RestoreTopic201JSONResponse) VisitRestoreTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreTopic400ApplicationProblemPlusJSONResponse struct {
+	Problem400ApplicationProblemPlusJSONResponse
+}
+
+func (response RestoreTopic400ApplicationProblemPlusJSONResponse) VisitRestoreTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreTopic403ApplicationProblemPlusJSONResponse struct {
+	Problem403ApplicationProblemPlusJSONResponse
+}
+
+func (response RestoreTopic403ApplicationProblemPlusJSONResponse) VisitRestoreTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreTopic408ApplicationProblemPlusJSONResponse struct {
+	Problem408ApplicationProblemPlusJSONResponse
+}
+
+func (response RestoreTopic408ApplicationProblemPlusJSONResponse) VisitRestoreTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(408)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreTopic409ApplicationProblemPlusJSONResponse struct {
+	Problem409ApplicationProblemPlusJSONResponse
+}
+
+func (response RestoreTopic409ApplicationProblemPlusJSONResponse) VisitRestoreTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreTopic413ApplicationProblemPlusJSONResponse struct {
+	Problem413ApplicationProblemPlusJSONResponse
+}
+
+func (response RestoreTopic413ApplicationProblemPlusJSONResponse) VisitRestoreTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreTopic415ApplicationProblemPlusJSONResponse struct {
+	Problem415ApplicationProblemPlusJSONResponse
+}
+
+func (response RestoreTopic415ApplicationProblemPlusJSONResponse) VisitRestoreTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreTopic429ApplicationProblemPlusJSONResponse struct {
+	Problem429ApplicationProblemPlusJSONResponse
+}
+
+func (response RestoreTopic429ApplicationProblemPlusJSONResponse) VisitRestoreTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreTopic500ApplicationProblemPlusJSONResponse struct {
+	Problem500ApplicationProblemPlusJSONResponse
+}
+
+func (response RestoreTopic500ApplicationProblemPlusJSONResponse) VisitRestoreTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreTopic503ApplicationProblemPlusJSONResponse struct {
+	Problem503ApplicationProblemPlusJSONResponse
+}
+
+func (response RestoreTopic503ApplicationProblemPlusJSONResponse) VisitRestoreTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreTopic504ApplicationProblemPlusJSONResponse struct {
+	Problem504ApplicationProblemPlusJSONResponse
+}
+
+func (response RestoreTopic504ApplicationProblemPlusJSONResponse) VisitRestoreTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(504)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreTopic507ApplicationProblemPlusJSONResponse struct {
+	Problem507ApplicationProblemPlusJSONResponse
+}
+
+func (response RestoreTopic507ApplicationProblemPlusJSONResponse) VisitRestoreTopicResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(507)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -6336,6 +7146,9 @@ type StrictServerInterface interface {
 	// DescribeCluster Nodes, controller, partition health, limits
 	// (GET /v1/cluster)
 	DescribeCluster(ctx context.Context, request DescribeClusterRequestObject) (DescribeClusterResponseObject, error)
+	// BackupCluster What a backup keeps of the cluster beside records and groups
+	// (GET /v1/cluster/backup)
+	BackupCluster(ctx context.Context, request BackupClusterRequestObject) (BackupClusterResponseObject, error)
 	// MoveController Make another node the controller
 	// (POST /v1/cluster/controller)
 	MoveController(ctx context.Context, request MoveControllerRequestObject) (MoveControllerResponseObject, error)
@@ -6354,6 +7167,15 @@ type StrictServerInterface interface {
 	// DrainNode Move leadership, and replicas, away from a node
 	// (POST /v1/cluster/nodes/{node}/drain)
 	DrainNode(ctx context.Context, request DrainNodeRequestObject) (DrainNodeResponseObject, error)
+	// EndRestore End the restoration
+	// (DELETE /v1/cluster/restore)
+	EndRestore(ctx context.Context, request EndRestoreRequestObject) (EndRestoreResponseObject, error)
+	// BeginRestore Begin to restore a backup into an empty cluster
+	// (POST /v1/cluster/restore)
+	BeginRestore(ctx context.Context, request BeginRestoreRequestObject) (BeginRestoreResponseObject, error)
+	// RestoreTopic Make a topic of the backup, without records
+	// (POST /v1/cluster/restore/topics)
+	RestoreTopic(ctx context.Context, request RestoreTopicRequestObject) (RestoreTopicResponseObject, error)
 	// ListGroups List consumer groups by name
 	// (GET /v1/groups)
 	ListGroups(ctx context.Context, request ListGroupsRequestObject) (ListGroupsResponseObject, error)
@@ -6469,6 +7291,30 @@ func (sh *strictHandler) DescribeCluster(w http.ResponseWriter, r *http.Request)
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(DescribeClusterResponseObject); ok {
 		if err := validResponse.VisitDescribeClusterResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// BackupCluster operation middleware
+func (sh *strictHandler) BackupCluster(w http.ResponseWriter, r *http.Request) {
+	var request BackupClusterRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.BackupCluster(ctx, request.(BackupClusterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BackupCluster")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(BackupClusterResponseObject); ok {
+		if err := validResponse.VisitBackupClusterResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -6648,6 +7494,92 @@ func (sh *strictHandler) DrainNode(w http.ResponseWriter, r *http.Request, node 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(DrainNodeResponseObject); ok {
 		if err := validResponse.VisitDrainNodeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndRestore operation middleware
+func (sh *strictHandler) EndRestore(w http.ResponseWriter, r *http.Request) {
+	var request EndRestoreRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EndRestore(ctx, request.(EndRestoreRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndRestore")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EndRestoreResponseObject); ok {
+		if err := validResponse.VisitEndRestoreResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// BeginRestore operation middleware
+func (sh *strictHandler) BeginRestore(w http.ResponseWriter, r *http.Request) {
+	var request BeginRestoreRequestObject
+
+	var body BeginRestoreJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.BeginRestore(ctx, request.(BeginRestoreRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BeginRestore")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(BeginRestoreResponseObject); ok {
+		if err := validResponse.VisitBeginRestoreResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RestoreTopic operation middleware
+func (sh *strictHandler) RestoreTopic(w http.ResponseWriter, r *http.Request) {
+	var request RestoreTopicRequestObject
+
+	var body RestoreTopicJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RestoreTopic(ctx, request.(RestoreTopicRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RestoreTopic")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RestoreTopicResponseObject); ok {
+		if err := validResponse.VisitRestoreTopicResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -34,6 +34,8 @@ const (
 	kindMapProducer
 	kindSetClusterInfo
 	kindSetEntry
+	kindRestoreTopic
+	kindRestoreProducers
 	kindEnd
 )
 
@@ -57,6 +59,8 @@ var newCommand = [kindEnd]func() Command{
 	kindMapProducer:         func() Command { return new(MapProducer) },
 	kindSetClusterInfo:      func() Command { return new(SetClusterInfo) },
 	kindSetEntry:            func() Command { return new(SetEntry) },
+	kindRestoreTopic:        func() Command { return new(RestoreTopic) },
+	kindRestoreProducers:    func() Command { return new(RestoreProducers) },
 }
 
 // commandVersion is the version of every command's fields. A release that

@@ -58,17 +58,22 @@ type EntryChanged struct {
 	Deleted    bool
 }
 
+// ProducersRestored: no producer id below Next is to be given out any more,
+// those of blocks that brokers hold among them.
+type ProducersRestored struct{ Next int64 }
+
 // ImageReplaced: a snapshot was installed; anything may have changed.
 type ImageReplaced struct{}
 
-func (ImageReplaced) event()    {}
-func (TopicCreated) event()     {}
-func (TopicDeleted) event()     {}
-func (PartitionsAdded) event()  {}
-func (PartitionChanged) event() {}
-func (ConfigChanged) event()    {}
-func (BrokerChanged) event()    {}
-func (BrokerRemoved) event()    {}
-func (ClusterInfoSet) event()   {}
-func (MembersChanged) event()   {}
-func (EntryChanged) event()     {}
+func (ImageReplaced) event()     {}
+func (TopicCreated) event()      {}
+func (TopicDeleted) event()      {}
+func (PartitionsAdded) event()   {}
+func (PartitionChanged) event()  {}
+func (ConfigChanged) event()     {}
+func (BrokerChanged) event()     {}
+func (BrokerRemoved) event()     {}
+func (ClusterInfoSet) event()    {}
+func (MembersChanged) event()    {}
+func (EntryChanged) event()      {}
+func (ProducersRestored) event() {}

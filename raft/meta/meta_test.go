@@ -40,6 +40,11 @@ func everyCommand() []Command {
 		&MapProducer{Name: "n", TTLMs: 5},
 		&SetClusterInfo{ID: "c", Secret: []byte{1}},
 		&SetEntry{Space: "s", Key: "k", Value: []byte("v"), Delete: true, Check: true, IfVersion: 3},
+		&RestoreTopic{
+			Topic:  CreateTopic{ID: id, Name: "t", Configs: map[string]string{"a": "1"}, Assignments: [][]NodeID{nodes}},
+			Epochs: []int32{7}, CreatedMs: 5, Born: 1,
+		},
+		&RestoreProducers{Next: 9, Names: []Producer{{Name: "n", ID: 3, ExpiresMs: 5}}},
 	}
 }
 

@@ -91,6 +91,25 @@ func (m *Image) Producer(name string, nowMs int64) (Producer, bool) {
 	return p, ok && p.ExpiresMs > nowMs
 }
 
+// Producers lists the names of producers that have not expired at nowMs, and
+// the least producer id that was never given out.
+func (m *Image) Producers(nowMs int64) (list []Producer, next int64) {
+	for _, name := range slices.Sorted(maps.Keys(m.producers)) {
+		if p := m.producers[name]; p.ExpiresMs > nowMs {
+			list = append(list, p)
+		}
+	}
+	return list, m.nextProducer
+}
+
+// AllEntries lists every space, by space and key.
+func (m *Image) AllEntries() (list []Entry) {
+	for _, space := range slices.Sorted(maps.Keys(m.entries)) {
+		list = append(list, m.Entries(space)...)
+	}
+	return list
+}
+
 // Entry finds a named value.
 func (m *Image) Entry(space, key string) (Entry, bool) {
 	v, ok := m.entries[space][key]

@@ -294,6 +294,19 @@ func (s scanner) rest() Command {
 		return &AllocateProducerIDs{Count: int32(s.num("count"))}
 	case "producer":
 		return &MapProducer{Name: s.str("name"), TTLMs: int64(s.num("ttl"))}
+	case "restore":
+		c := &RestoreTopic{
+			Topic:     CreateTopic{ID: s.topic(), Name: s.str("topic"), Assignments: s.lists("replicas"), RFExplicit: true},
+			CreatedMs: 7, Born: int32(s.num("born")),
+		}
+		for _, e := range s.nodes("epochs") {
+			c.Epochs = append(c.Epochs, e)
+		}
+		return c
+	case "restore-producers":
+		return &RestoreProducers{
+			Next: int64(s.num("next")), Names: []Producer{{Name: s.str("name"), ID: int64(s.num("id")), ExpiresMs: 2_000_000}},
+		}
 	case "cluster":
 		return &SetClusterInfo{ID: s.str("id"), Secret: []byte("s")}
 	case "entry":

@@ -61,6 +61,7 @@ type Groups interface {
 // sentinels of the table.
 type Local interface {
 	Leadership
+	Backups
 	BeginRecord(ctx context.Context, id plog.ID, r partition.RecordAppend) (*replica.Pending, error)
 	BeginBatch(ctx context.Context, id plog.ID, r partition.BatchAppend) (*replica.Pending, error)
 	Read(ctx context.Context, id plog.ID, r Read) ([]byte, partition.Offsets, error)

@@ -108,8 +108,7 @@ func (h *Handler) lead(ctx context.Context, m peer.Method, id plog.ID, d *decode
 		h.Local.Yield(ctx, ids)
 		return nil
 	}
-	d.fail("unknown method")
-	return d.err
+	return h.backup(ctx, m, id, d, e)
 }
 
 // Handover is a partition that a node leads and is to give up.

@@ -132,25 +132,12 @@ func fillHoles(batches []byte, from, end int64, last int32) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("fill holes: %w", err)
 		}
-		out = appendHole(out, next, h.BaseOffset, h.LeaderEpoch)
+		out = record.AppendHole(out, next, h.BaseOffset, h.LeaderEpoch)
 		out = append(out, batch...)
 		next, rest = h.NextOffset(), after
 	}
 	if len(batches) == 0 {
-		out = appendHole(out, next, end, last)
+		out = record.AppendHole(out, next, end, last)
 	}
 	return out, nil
-}
-
-// appendHole appends empty batches that span offsets [from, to).
-func appendHole(dst []byte, from, to int64, epoch int32) []byte {
-	for from < to {
-		b := record.NewBuilder(record.CodecNone)
-		b.Reset(from, epoch)
-		last := min(to-1, from+math.MaxInt32-1)
-		b.SetLastOffset(last)
-		dst = b.Build(dst)
-		from = last + 1
-	}
-	return dst
 }
