@@ -13,6 +13,8 @@ type ClusterCmd struct {
 	Drain    ClusterDrainCmd    `cmd:"" help:"Move leadership, and replicas, away from a node."`
 	Remove   ClusterRemoveCmd   `cmd:"" help:"Remove a stopped node that holds nothing."`
 	Transfer ClusterTransferCmd `cmd:"" help:"Make another node the controller."`
+	Backup   ClusterBackupCmd   `cmd:"" help:"Back topics, records and group offsets up into a directory, or check that."`
+	Restore  ClusterRestoreCmd  `cmd:"" help:"Restore a backup into an empty cluster."`
 }
 
 // ClusterStatusCmd shows the cluster's state.

@@ -70,6 +70,11 @@ func New(server string) (*Client, error) {
 	return &Client{base: base, http: &http.Client{Transport: transport}}, nil
 }
 
+// Through returns a client of the same node whose requests pass rt.
+func (c *Client) Through(rt http.RoundTripper) *Client {
+	return &Client{base: c.base, http: &http.Client{Transport: rt}}
+}
+
 // Server is the address that requests go to.
 func (c *Client) Server() string { return c.base.String() }
 

@@ -14,6 +14,7 @@ const batchType = "application/vnd.kafka.recordbatch.v2"
 // FetchRequest asks for the records of one partition from Offset on.
 type FetchRequest struct {
 	Topic     string
+	TopicID   string // the topic must have this id; empty: any
 	Partition int32
 	Offset    int64
 	MaxBytes  int           // 0: the server's default
@@ -35,6 +36,9 @@ func (c *Client) Fetch(ctx context.Context, f FetchRequest) (Fetched, error) {
 	query := url.Values{"offset": {strconv.FormatInt(f.Offset, 10)}}
 	if f.MaxBytes > 0 {
 		query.Set("max_bytes", strconv.Itoa(f.MaxBytes))
+	}
+	if f.TopicID != "" {
+		query.Set("topic_id", f.TopicID)
 	}
 	if f.Wait > 0 {
 		query.Set("wait", strconv.FormatFloat(f.Wait.Seconds(), 'f', -1, 64))

@@ -112,6 +112,7 @@ type OffsetReset struct {
 	Offset     *int64  `json:"offset,omitempty"`
 	Timestamp  *int64  `json:"timestamp,omitempty"` // Unix milliseconds
 	DryRun     bool    `json:"dry_run,omitempty"`
+	Metadata   string  `json:"metadata,omitempty"` // kept with the offsets
 }
 
 // OffsetMove is what a reset does to a partition.

@@ -30,6 +30,7 @@ var arrows = []arrow{
 	// What clients see: they know the wire, not the server.
 	{"server/client", []string{"storage/record"}},
 	{"server/loadgen", nil},
+	{"server/backup", []string{"server/client", "storage/record"}},
 	{"server/config", nil},
 
 	// Wiring and commands stand on top of everything.
@@ -57,7 +58,8 @@ var top = map[string][]string{
 	"server/node":       {"server/chronik", "server/servertest"},
 	"server/servertest": {},
 	"server/sim":        {},
-	"server/client":     {"server/chronik", "server/realrun"},
+	"server/client":     {"server/chronik", "server/realrun", "server/backup"},
+	"server/backup":     {"server/chronik"},
 	"server/loadgen":    {"server/chronik"},
 	"server/config":     {"server/chronik", "server/node", "server/servertest", "server/telemetry", "server/tidy", "api"},
 }
