@@ -139,8 +139,7 @@ func (r *restoring) groups(ctx context.Context) error {
 				err := again(ctx, func() error { _, err := r.c.ResetGroup(ctx, group.Group, reset); return err })
 				once.Unlock()
 				if err != nil {
-					return fmt.Errorf("restore what group %q committed in %s/%d: %w",
-						group.Group, o.Topic, o.Partition, err)
+					return fmt.Errorf("restore group %q in %s/%d: %w", group.Group, o.Topic, o.Partition, err)
 				}
 			}
 			return nil
@@ -150,8 +149,8 @@ func (r *restoring) groups(ctx context.Context) error {
 }
 
 // errNoLeader: a partition was given its records and has nobody to lead it.
-var errNoLeader = errors.New("it has partitions without a leader: the node that was given the records is away, or lost " +
-	"its data; bring it back, or begin with empty data directories")
+var errNoLeader = errors.New("it has partitions without a leader: the node that was given the records is away, " +
+	"or lost its data; bring it back, or begin with empty data directories")
 
 // inSync waits until every replica on a live node has the records. Before that
 // the cluster need not vouch for them.

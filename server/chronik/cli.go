@@ -28,6 +28,7 @@ type CLI struct {
 	Consume    ConsumeCmd    `cmd:"" help:"Read records to stdout."`
 	Group      GroupCmd      `cmd:"" help:"List, describe, reset and delete consumer groups."`
 	Cluster    ClusterCmd    `cmd:"" help:"Look at the cluster."`
+	Health     HealthCmd     `cmd:"" help:"Ask a node whether it is well."`
 	Bench      BenchCmd      `cmd:"" help:"Measure a node: open loop, percentiles from intended start times."`
 	Config     ConfigCmd     `cmd:"" help:"Print or check the configuration of a node."`
 	Completion CompletionCmd `cmd:"" help:"Write a completion script for a shell."`

@@ -106,3 +106,16 @@ func (c *Client) MoveController(ctx context.Context, id int32) (Controller, erro
 }
 
 func nodePath(id int32) string { return Path("cluster", "nodes", strconv.Itoa(int(id))) }
+
+// Health asks for /livez or /readyz and returns nil if the node is well.
+func (c *Client) Health(ctx context.Context, path string) error {
+	req, err := c.request(ctx, http.MethodGet, path, nil, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.do(req)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}

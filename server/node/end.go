@@ -11,6 +11,7 @@ import (
 	"github.com/chroniklog/chronik/raft/meta"
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/config"
+	"github.com/chroniklog/chronik/server/node/systemd"
 )
 
 // Run starts a node, waits until ctx ends, and shuts it down within the
@@ -28,7 +29,7 @@ func Run(ctx context.Context, cfg config.Config, o Options) error {
 	if o.Ready != nil {
 		o.Ready(n)
 	}
-	<-ctx.Done()
+	n.attend(ctx, systemd.FromEnv(os.Getenv))
 	n.log.Info("shutting down", "timeout", cfg.ShutdownTimeout.String())
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.ShutdownTimeout)
 	defer cancel()
@@ -37,6 +38,20 @@ func Run(ctx context.Context, cfg config.Config, o Options) error {
 	}
 	n.log.Info("stopped")
 	return nil
+}
+
+// attend waits for the end of ctx, and keeps the service manager informed if
+// there is one.
+func (n *Node) attend(ctx context.Context, manager systemd.Notifier) {
+	note := func(err error) {
+		if err != nil {
+			n.log.Warn("the service manager was not told", "error", err)
+		}
+	}
+	note(manager.Ready("HTTP on " + n.URL()))
+	manager.Watchdog(ctx, func() bool { return !n.fatal.Load() })
+	<-ctx.Done()
+	note(manager.Stopping())
 }
 
 // Shutdown ends the node in good order. When ctx ends first, connections are

@@ -35,6 +35,7 @@ var arrows = []arrow{
 
 	// Wiring and commands stand on top of everything.
 	{"server/chronik", []string{"server/...", "api/...", "kafka/...", "web", "storage/record"}},
+	{"server/node/systemd", nil},
 	{"server/node", []string{"server/...", "api/...", "kafka/...", "web", "raft/...", "storage/..."}},
 	{"server/servertest", []string{"server/...", "api/...", "kafka/...", "raft/...", "storage/..."}},
 	{"server/tracedemo", nil},
