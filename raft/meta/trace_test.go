@@ -299,9 +299,7 @@ func (s scanner) rest() Command {
 			Topic:     CreateTopic{ID: s.topic(), Name: s.str("topic"), Assignments: s.lists("replicas"), RFExplicit: true},
 			CreatedMs: 7, Born: int32(s.num("born")),
 		}
-		for _, e := range s.nodes("epochs") {
-			c.Epochs = append(c.Epochs, e)
-		}
+		c.Epochs = append(c.Epochs, s.nodes("epochs")...)
 		return c
 	case "restore-producers":
 		return &RestoreProducers{
