@@ -15,10 +15,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// manager is the service manager's end of the socket.
-type manager struct{ conn *net.UnixConn }
+// listener is the service manager's end of the socket.
+type listener struct{ conn *net.UnixConn }
 
-func listen(t *testing.T) (*manager, string) {
+func listen(t *testing.T) (*listener, string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "notify") // t.TempDir's are too long for a socket's name
 	if err != nil {
@@ -31,10 +31,10 @@ func listen(t *testing.T) (*manager, string) {
 		t.Skipf("no datagram sockets here: %v", err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return &manager{conn}, name
+	return &listener{conn}, name
 }
 
-func (m *manager) next(t *testing.T) string {
+func (m *listener) next(t *testing.T) string {
 	t.Helper()
 	_ = m.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 	b := make([]byte, 1024)
