@@ -79,6 +79,13 @@ func (r *Replica) BeginRestore(ctx context.Context, epoch int32, start int64, st
 			return 0, err
 		}
 	}
+	if len(state) == 0 && start > 0 {
+		// The followers' logs begin with a saved state, too. One that is saved
+		// later waits for the watermark, and that for them.
+		st := partition.New(r.opts.Node, r.opts.Config, r.opts.Limits)
+		st.ResetDerived(start)
+		state = st.Snapshot(r.nowMs()).Encode()
+	}
 	if len(state) > 0 {
 		if err := r.TakeState(ctx, epoch, state); err != nil {
 			return 0, err

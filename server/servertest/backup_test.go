@@ -57,6 +57,10 @@ func busyTopics(t *testing.T, c *Cluster) {
 	produce(t, n, "trimmed?partition=0", "remembered", "Idempotency-Key: gone")
 	call(t, n, "POST /v1/topics/trimmed/batches", `{"records":[`+ten+`]}`, jsonType)
 
+	create(t, n, `{"name":"cut","replication_factor":3}`) // trimmed, with nothing to remember
+	for range 2 {
+		call(t, n, "POST /v1/topics/cut/batches", `{"records":[`+ten+`]}`, jsonType)
+	}
 	for i := range 60 {
 		call(t, n, fmt.Sprintf("PUT /v1/topics/compacted/keys/k%d", i%4), strings.Repeat("v", 4000)+fmt.Sprint(i),
 			"Content-Type: text/plain")
@@ -65,7 +69,8 @@ func busyTopics(t *testing.T, c *Cluster) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	inSyncAgain(t, c, "plain", "compacted", "trimmed")
+	inSyncAgain(t, c, "plain", "compacted", "trimmed", "cut")
+	call(t, n, "DELETE /v1/topics/cut/partitions/0/records?before=13", "").want(t, http.StatusNoContent)
 	call(t, n, "DELETE /v1/topics/trimmed/partitions/0/records?before=35", "").want(t, http.StatusNoContent)
 	eventually(t, "compaction", func() bool {
 		page := read(t, n, "compacted", 0, "offset=0&limit=1")
@@ -90,7 +95,7 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 	acked := stop()
 	_, records, _ := m.Totals()
-	if len(m.Cluster.Topics) != 4 || len(m.Groups) != 2 || records < 60 || len(m.Skipped) > 0 || acked < loaded {
+	if len(m.Cluster.Topics) != 5 || len(m.Groups) != 2 || records < 60 || len(m.Skipped) > 0 || acked < loaded {
 		t.Fatalf("%d topics, %d groups, %d records; skipped %v; %d appends", len(m.Cluster.Topics), len(m.Groups), records,
 			m.Skipped, acked)
 	}
