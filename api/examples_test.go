@@ -87,7 +87,8 @@ func TestExamplesWork(t *testing.T) {
 		}
 	}
 	tried["DELETE /v1/cluster/nodes/{node}"] = true // a node can't remove itself
-	for _, route := range []string{ // only in an empty cluster: see server/servertest
+	// Only in an empty cluster: server/servertest does.
+	for _, route := range []string{
 		"POST /v1/cluster/restore", "DELETE /v1/cluster/restore", "POST /v1/cluster/restore/topics",
 		"PUT /v1/topics/{topic}/partitions/{partition}/restore",
 		"POST /v1/topics/{topic}/partitions/{partition}/restore",
