@@ -67,16 +67,18 @@ release: ## dist/: static binaries for Linux and macOS, an SBOM, SHA256SUMS; the
 	go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $$name ./server/chronik || exit 1; done
 	@go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 app -json -noserial -licenses=false \
 	-main server/chronik -output dist/sbom.cdx.json . 2>/dev/null
-	@sed -i '/^ *"timestamp":/d' dist/sbom.cdx.json && cd dist && sha256sum * >SHA256SUMS && cat SHA256SUMS
+	@sed -i.bak '/^ *"timestamp":/d' dist/sbom.cdx.json && rm dist/*.bak && cd dist && sha256sum * >SHA256SUMS && cat SHA256SUMS
 
-release-check: ## two releases of one commit are equal (a quarter of a minute when nothing changed)
+release-check: ## two releases of one commit are equal
 	@$(MAKE) -s release && cp dist/SHA256SUMS /tmp/chronik-sums.$$$$ && $(MAKE) -s release >/dev/null && \
 	cmp dist/SHA256SUMS /tmp/chronik-sums.$$$$; status=$$?; rm -f /tmp/chronik-sums.$$$$; exit $$status
 
+HELM := go run helm.sh/helm/v3/cmd/helm@v3.22.0
 helm: ## lint the chart and render it, with Helm built from its module
-	@helm="go run helm.sh/helm/v3/cmd/helm@v3.22.0"; $$helm lint --strict deploy/helm/chronik --set insecure=true && \
-	$$helm template c deploy/helm/chronik --set insecure=true,replicas=5 >/dev/null && \
-	! $$helm template c deploy/helm/chronik >/dev/null 2>&1 || { echo "the chart is installed without insecure=true"; exit 1; }
+	$(HELM) lint --strict --kube-version 1.31.0 deploy/helm/chronik --set insecure=true
+	$(HELM) template --kube-version 1.31.0 c deploy/helm/chronik --set insecure=true,replicas=5 >/dev/null
+	@! $(HELM) template --kube-version 1.31.0 c deploy/helm/chronik >/dev/null 2>&1 || \
+	{ echo "the chart is installed without insecure=true"; exit 1; }
 
 gen: ## the control plane's server and client from openapi.yaml
 	go generate ./api/...
