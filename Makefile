@@ -80,6 +80,15 @@ helm: ## lint the chart and render it, with Helm built from its module
 	@! $(HELM) template --kube-version 1.31.0 c deploy/helm/chronik >/dev/null 2>&1 || \
 	{ echo "the chart is installed without insecure=true"; exit 1; }
 
+PROMETHEUS := v0.313.5
+bin/promtool:
+	@go mod download github.com/prometheus/prometheus@$(PROMETHEUS)
+	GOWORK=off GOFLAGS=-mod=readonly CGO_ENABLED=0 go -C "$$(go env GOMODCACHE)/github.com/prometheus/prometheus@$(PROMETHEUS)" \
+	build -tags remove_all_sd -o "$(CURDIR)/bin/promtool" ./cmd/promtool
+
+alerts: bin/promtool ## alert rules and Prometheus' configuration, checked and tested by promtool (first time: minutes)
+	cd deploy/prometheus && ../../bin/promtool check config prometheus.yml && ../../bin/promtool test rules alerts_test.yml
+
 gen: ## the control plane's server and client from openapi.yaml
 	go generate ./api/...
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // call is one request, from its frame to its answer.
@@ -22,6 +23,8 @@ type call struct {
 	// unsupported is set for a version of ApiVersions that is not spoken: its
 	// body is not looked at.
 	unsupported bool
+	// traced is the span of the call, or of one of its parts, if it has any.
+	traced trace.SpanContext
 }
 
 // receive reads a request's header, decodes its body and begins what must

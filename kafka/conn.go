@@ -166,7 +166,7 @@ func (c *conn) answer(call *call) error {
 	if err != nil || out.silent {
 		return err
 	}
-	c.k.metrics.observe(call.api, call.received)
+	c.k.metrics.observe(call)
 	if err := c.account(out); err != nil {
 		return err
 	}
@@ -204,6 +204,7 @@ func (c *conn) send(out *output) error {
 		}
 		n, err := writeParts(c.nc, parts)
 		c.out.moved.Add(n)
+		c.k.metrics.sent.Add(float64(n))
 		switch {
 		case !isTimeout(err):
 			return err

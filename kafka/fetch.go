@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/partition"
@@ -93,18 +94,18 @@ func answerFetch(ctx context.Context, c *call, out *output) error {
 	f.shrink()
 	out.held, f.grant = f.grant, 0
 	if f.bytes > 0 {
-		f.trace(ctx)
+		c.traced = f.trace(ctx)
 	}
 	f.encode(out, codeNone)
 	return nil
 }
 
 // trace makes the spans of an answer that holds records. Consumers poll for ever:
-// the answers without any are not worth one.
-func (f *fetch) trace(ctx context.Context) {
+// the answers without any are not worth one. It returns the answer's own.
+func (f *fetch) trace(ctx context.Context) (sc trace.SpanContext) {
 	ctx, end := telemetry.StartFetch(ctx, f.k.tracer)
 	if end == nil {
-		return
+		return sc
 	}
 	defer end()
 	for i, p := range f.context.parts {
@@ -118,6 +119,7 @@ func (f *fetch) trace(ctx context.Context) {
 		}
 		telemetry.Batches(ctx, f.k.tracer, at, f.results[i].batches)
 	}
+	return trace.SpanContextFromContext(ctx)
 }
 
 // run gathers until there is enough to answer.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/partition"
@@ -232,6 +233,9 @@ func (a *appender) begin(topic string, part *producePart, records []byte) (*repl
 	ctx, part.end = telemetry.StartProduce(a.c.ctx, a.c.k.tracer, telemetry.ReceivedAt{
 		Topic: topic, Partition: index, MaxDecompressed: a.limits.MaxDecompressed,
 	}, records)
+	if part.end != nil {
+		a.call.traced = trace.SpanContextFromContext(ctx)
+	}
 	for {
 		pending, err := a.c.k.logs.BeginBatch(ctx, topic, index, partition.BatchAppend{
 			Batch: batch, Header: h, Acks: a.p.acks, Cond: partition.NoConditions,

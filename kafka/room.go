@@ -61,6 +61,7 @@ func (k *Listener) take(ctx context.Context, from *semaphore.Weighted, n int64) 
 	if from.TryAcquire(n) {
 		return nil
 	}
+	k.metrics.waits.Inc()
 	taken := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {

@@ -26,10 +26,12 @@ func (n *Node) run() {
 	defer ticker.Stop()
 	for {
 		for n.core.HasReady() {
+			began := time.Now()
 			if err := n.core.Process(); err != nil {
 				n.fail(err)
 				return
 			}
+			n.opts.Metrics.Round(time.Since(began))
 			n.publish()
 			n.waiters.reached(n.Status().Applied)
 			n.drain()

@@ -54,6 +54,9 @@ type Options struct {
 	// Fatal must end the process. It is called at most once, by the loop.
 	Fatal func(error)
 
+	// Metrics are told what the node does; nil: nobody is.
+	Metrics *Metrics
+
 	// FS is where fence and identity are; nil: the machine's.
 	FS vfs.FS
 	// MinFree and Ballast are bytes; 0: the defaults, negative: none.
@@ -66,7 +69,24 @@ type Options struct {
 	CompactEvery, CompactKeep uint64
 }
 
+// Metrics are told what a node does. None may block.
+type Metrics struct {
+	// Round has the time of one round of the loop's work: save, sync, send,
+	// apply.
+	Round func(took time.Duration)
+	// Proposed has the time of one Propose; answered: the command got a
+	// result, a refusal included.
+	Proposed func(took time.Duration, answered bool)
+	// Installed: a snapshot was taken over.
+	Installed func()
+}
+
 func (o *Options) defaults() error {
+	if o.Metrics == nil {
+		o.Metrics = &Metrics{
+			Round: func(time.Duration) {}, Proposed: func(time.Duration, bool) {}, Installed: func() {},
+		}
+	}
 	switch {
 	case o.Dir == "":
 		return errors.New("raft: no directory")

@@ -122,7 +122,9 @@ func (n *Node) Propose(ctx context.Context, cmd meta.Command) (meta.Result, erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.opts.ProposeTimeout)
 	defer cancel()
+	began := time.Now()
 	r, err := n.attempts(ctx, req, cmd)
+	n.opts.Metrics.Proposed(time.Since(began), err == nil || r.Code != 0)
 	if err != nil && r.Code != 0 {
 		return r, err // a refusal says what it is about
 	}

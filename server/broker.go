@@ -137,7 +137,7 @@ func New(o Options) *Broker {
 	drained, drain := context.WithCancel(context.Background())
 	m := o.Metrics
 	return &Broker{
-		o: o, dir: newDirectory(), appends: telemetry.NewAppends(o.Tracer),
+		o: o, dir: newDirectory(), appends: telemetry.NewAppends(o.Tracer, m.Traced),
 		replicates: telemetry.NewReplicates(o.Tracer), ctx: ctx, cancel: cancel,
 		counters: counters{
 			records: m.Records.WithLabelValues("record"), recordBytes: m.Bytes.WithLabelValues("record"),

@@ -8,7 +8,6 @@ import (
 
 	"github.com/chroniklog/chronik/raft"
 	"github.com/chroniklog/chronik/raft/meta"
-	"github.com/chroniklog/chronik/server/telemetry"
 )
 
 // register announces this process to the cluster. The command visits every
@@ -135,21 +134,4 @@ func countReplicas(img *meta.Image, nodes []NodeInfo) {
 func (b *Broker) counts() (topics, partitions int) {
 	b.meta.View(func(img *meta.Image) { topics, partitions = img.Counts() })
 	return topics, partitions
-}
-
-// State is what a metrics scrape shows of the broker.
-func (b *Broker) State() telemetry.State {
-	status := b.meta.Status()
-	free, reserve := b.store.Free()
-	s := telemetry.State{
-		RaftTerm: status.Term, RaftCommit: status.Commit, RaftApplied: status.Applied,
-		Controller: status.Leader == b.o.Node,
-		DiskFree:   free, DiskReserve: reserve, DiskFull: b.store.DiskFull(),
-	}
-	s.Topics, s.Partitions = b.counts()
-	b.meta.View(func(img *meta.Image) { s.OfflinePartitions, s.UnderReplicated = img.Health() })
-	for _, e := range b.dir.all() {
-		s.Led += len(e.led)
-	}
-	return s
 }

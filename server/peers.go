@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/chroniklog/chronik/raft/meta"
 	"github.com/chroniklog/chronik/server/forward"
 	"github.com/chroniklog/chronik/server/partition"
@@ -117,7 +119,7 @@ func (l *Local) Led(id plog.ID) (replication.Led, bool) {
 	if err != nil {
 		return nil, false
 	}
-	return led{Replica: r, part: p, pace: l.pace}, true
+	return led{Replica: r, part: p, pace: l.pace, sent: l.b.o.Metrics.ReplicaSent}, true
 }
 
 // led is a replica as its followers' sessions see it.
@@ -125,6 +127,16 @@ type led struct {
 	*replica.Replica
 	part *part
 	pace *replication.Pace
+	sent prometheus.Counter
+}
+
+// Staged implements replication.Led. What is read is sent.
+func (l led) Staged(epoch int32, from int64, maxBytes int) ([]byte, partition.FetchAnswer, error) {
+	batches, a, err := l.Replica.Staged(epoch, from, maxBytes)
+	if len(batches) > 0 {
+		l.sent.Add(float64(len(batches)))
+	}
+	return batches, a, err
 }
 
 // Throttle implements replication.Throttled.
@@ -255,19 +267,29 @@ func (b *Broker) forwarding(ctx context.Context, e *entry, p int32) (context.Con
 // followed is a replica as its fetcher sees it.
 type followed struct {
 	*replica.Replica
-	id     plog.ID
-	topic  string
-	traces *telemetry.Replicates
+	id      plog.ID
+	topic   string
+	traces  *telemetry.Replicates
+	metrics *telemetry.Metrics
 }
 
 // Follow takes over batches, and has the traces show it that they belong to.
 func (f followed) Follow(ctx context.Context, epoch int32, a partition.FetchAnswer, batches []byte) error {
 	spans := f.traces.Start(f.topic, f.id.Partition, a.Traced)
 	err := f.Replica.Follow(ctx, epoch, a, batches)
+	if err == nil {
+		f.metrics.ReplicaReceived.Add(float64(len(batches)))
+	}
 	if spans != nil {
 		spans.End(err, func(offset int64) telemetry.Pending { return f.Synced(offset) })
 	}
 	return err
+}
+
+// Diverged implements replication.Followed.
+func (f followed) Diverged(ctx context.Context, epoch int32, d partition.EpochEnd) error {
+	f.metrics.Diverged.Inc()
+	return f.Replica.Diverged(ctx, epoch, d)
 }
 
 // Position implements replication.Followed.

@@ -184,6 +184,9 @@ func (b *Broker) renew(e *entry, p *part, s *meta.Partition) (moved bool) {
 		return false
 	}
 	b.logLeadership(e.topic.Name, p.number, was, s)
+	if s.Leader == b.o.Node && was.Leader != s.Leader {
+		b.countElection(was.Leader == 0 || b.fenced(was.Leader))
+	}
 	fresh := *s // of its own, so that one change doesn't keep a whole topic's clone
 	b.update(p, &fresh)
 	if b.holds(was) || b.holds(s) {

@@ -128,7 +128,9 @@ func (b *Broker) cast(e *entry, p *part) error {
 		return nil
 	}
 	p.following = &following{leader: s.Leader, replica: r}
-	b.peers.Follow(id, s.Leader, followed{Replica: r, id: id, topic: e.topic.Name, traces: b.replicates})
+	b.peers.Follow(id, s.Leader, followed{
+		Replica: r, id: id, topic: e.topic.Name, traces: b.replicates, metrics: b.o.Metrics,
+	})
 	return nil
 }
 
@@ -239,10 +241,12 @@ func (b *Broker) proposeISR(p *part, x proposed) {
 		cmd.ISR = append(cmd.ISR, m.Node)
 		cmd.ISREpochs = append(cmd.ISREpochs, m.BrokerEpoch)
 	}
+	isr := p.state.Load().ISR // read before it changes
 	b.Yield(b.ctx, cmd)
 	_, err := b.propose(b.ctx, cmd)
 	switch {
 	case err == nil:
+		b.countISR(len(isr), len(cmd.ISR))
 		b.o.Logger.Info("in-sync replicas changed", "topic", x.entry.topic.Name, "partition", p.number,
 			"isr", cmd.ISR, "epoch", cmd.LeaderEpoch)
 	case errors.Is(err, ErrOutcomeUnknown):

@@ -172,7 +172,7 @@ func (c *Chain) observe(resp *Response, r *http.Request) {
 	if resp.body.src == nil {
 		received = max(r.ContentLength, 0)
 	}
-	metrics.observe(status, c.cfg.Now().Sub(resp.started), received, resp.written)
+	metrics.observe(resp, status, c.cfg.Now().Sub(resp.started), received)
 	if resp.span != nil {
 		endSpan(resp, status)
 	}

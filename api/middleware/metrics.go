@@ -5,6 +5,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/chroniklog/chronik/server/telemetry"
 )
 
 // Metrics are the HTTP adapter's own.
@@ -75,9 +78,16 @@ func (m *Metrics) route(method, route string) *routeMetrics {
 	return rm
 }
 
-func (rm *routeMetrics) observe(status int, d time.Duration, received, sent int64) {
+// observe counts one request; its trace, if it is sampled, is the exemplar of
+// its time.
+func (rm *routeMetrics) observe(resp *Response, status int, took time.Duration, received int64) {
 	rm.status(status).Inc()
-	rm.seconds.Observe(d.Seconds())
+	var sc trace.SpanContext
+	if resp.span != nil {
+		sc = resp.span.SpanContext()
+	}
+	telemetry.Observe(rm.seconds, took.Seconds(), sc)
+	sent := resp.written
 	if received > 0 {
 		rm.received.Add(float64(received))
 	}

@@ -128,6 +128,18 @@ func (m *Image) Entries(space string) []Entry {
 // Seq counts the requests so far; see Request.Seq.
 func (m *Image) Seq() uint64 { return m.dedup.seq }
 
+// Moving counts the partitions whose replicas are being moved.
+func (m *Image) Moving() (n int) {
+	for _, t := range m.order {
+		for i := range t.Partitions {
+			if len(t.Partitions[i].Target) > 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // Health counts partitions without a leader, and those with fewer in-sync
 // replicas than replicas.
 func (m *Image) Health() (offline, underReplicated int) {

@@ -81,6 +81,13 @@ func (e *Endpoint) SetCluster(cluster string) {
 	e.self.Cluster = cluster
 }
 
+// Accepted is how many connections of other nodes are open.
+func (e *Endpoint) Accepted() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.conns)
+}
+
 // Identity is what SetIdentity and SetCluster said.
 func (e *Endpoint) Identity() Identity {
 	e.mu.Lock()
@@ -159,10 +166,14 @@ func (e *Endpoint) serve(raw net.Conn) {
 // refused it may be the one that is wrong, and a stranger comes again and again.
 const complainEvery = 10 * time.Second
 
+// errNotServed: a class that this node does not serve yet, or any more. While
+// nodes start and stop that is as it should be.
+var errNotServed = errors.New("class is not served")
+
 // complain logs a handshake that failed.
 func (e *Endpoint) complain(addr string, err error) {
 	level := slog.LevelDebug
-	if errors.Is(err, ErrRefused) || errors.Is(err, ErrFrame) {
+	if (errors.Is(err, ErrRefused) || errors.Is(err, ErrFrame)) && !errors.Is(err, errNotServed) {
 		e.mu.Lock()
 		if now := time.Now(); now.Sub(e.complained) >= complainEvery {
 			e.complained, level = now, slog.LevelWarn
@@ -195,6 +206,9 @@ func (e *Endpoint) welcome(raw net.Conn) (*Conn, Handler, error) {
 	}
 	if _, err := raw.Write(out.encode()); err != nil {
 		return nil, nil, err
+	}
+	if verdict == statusClass {
+		return nil, nil, fmt.Errorf("%w: %w: %s", ErrRefused, errNotServed, text)
 	}
 	if verdict != statusOK {
 		return nil, nil, fmt.Errorf("%w: %s", ErrRefused, text)

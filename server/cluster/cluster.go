@@ -51,6 +51,9 @@ type Options struct {
 	Logger  *slog.Logger
 	Errors  forward.Errors
 	Rules   controller.Rules
+	// Leads and Fenced are controller.Options'.
+	Leads  func()
+	Fenced func(cause string)
 }
 
 // Cluster connects a node with its peers.
@@ -84,6 +87,7 @@ func New(o Options) *Cluster {
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.controller = controller.New(controller.Options{
 		Metadata: o.Metadata, Logger: o.Logger, Rules: o.Rules, Probe: c.probe, Yield: c.yield,
+		Leads: o.Leads, Fenced: o.Fenced,
 	})
 	return c
 }

@@ -32,7 +32,7 @@ type Metadata interface {
 	Changed() <-chan struct{}
 }
 
-// Options of a Controller. All are required but Rules.
+// Options of a Controller. Metadata, Probe and Logger are required.
 type Options struct {
 	Metadata Metadata
 	// Probe looks whether a process listens at a broker's peer address.
@@ -42,6 +42,10 @@ type Options struct {
 	Yield  func(ctx context.Context, cmd meta.Command)
 	Logger *slog.Logger
 	Rules  Rules
+	// Leads is told that this node became the controller, Fenced that it took
+	// a broker for dead, and why: "refused" or "silent". Nil: nobody is.
+	Leads  func()
+	Fenced func(cause string)
 }
 
 // Controller runs Core on a node. While another node leads the metadata group
@@ -62,6 +66,12 @@ type Controller struct {
 func New(o Options) *Controller {
 	if o.Rules == (Rules{}) {
 		o.Rules = DefaultRules()
+	}
+	if o.Leads == nil {
+		o.Leads = func() {}
+	}
+	if o.Fenced == nil {
+		o.Fenced = func(string) {}
 	}
 	return &Controller{o: o, epoch: time.Now(), core: NewCore(o.Rules), wake: make(chan struct{}, 1)}
 }
@@ -123,6 +133,7 @@ func (c *Controller) Run(ctx context.Context) {
 	for {
 		changed := c.o.Metadata.Changed()
 		if c.leads() {
+			c.o.Leads()
 			c.o.Logger.Info("this node is the controller", "term", c.o.Metadata.Status().Term)
 			probes.Go(func() { c.probeAll(ctx) })
 		}
@@ -208,7 +219,9 @@ func (c *Controller) act(ctx context.Context) {
 			return
 		}
 		if f, ok := cmd.(*meta.FenceBroker); ok {
-			c.o.Logger.Warn("broker fenced", "broker", f.ID, "broker_epoch", f.Epoch, "cause", c.cause(f))
+			cause := c.cause(f)
+			c.o.Fenced(cause)
+			c.o.Logger.Warn("broker fenced", "broker", f.ID, "broker_epoch", f.Epoch, "cause", cause)
 		}
 	}
 }

@@ -92,7 +92,10 @@ type Node struct {
 // start only. When it fails, what was opened is closed again.
 func Start(ctx context.Context, cfg config.Config, o Options) (*Node, error) {
 	o.setDefaults()
-	n := &Node{cfg: cfg, o: o, log: o.Logger, started: time.Now(), registry: telemetry.NewRegistry(o.Version)}
+	registry := telemetry.NewRegistry(o.Version)
+	n := &Node{
+		cfg: cfg, o: o, log: telemetry.WithCounts(o.Logger, registry), started: time.Now(), registry: registry,
+	}
 	if err := n.start(ctx); err != nil {
 		return nil, errors.Join(err, n.abandon())
 	}

@@ -177,5 +177,6 @@ func (n *Node) checks() []api.Check {
 func (n *Node) state() telemetry.State {
 	s := n.broker.State()
 	s.Ready, s.Uptime = n.ready.Load() && !n.fatal.Load(), time.Since(n.started)
+	s.PeerConnections = n.peers.endpoint.Accepted()
 	return s
 }

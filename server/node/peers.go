@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/chroniklog/chronik/raft"
 	"github.com/chroniklog/chronik/raft/meta"
 	"github.com/chroniklog/chronik/raft/wire"
@@ -63,7 +65,7 @@ func (n *Node) openRaft(ctx context.Context) error {
 		Dir: path.Join(n.dir.path, raftDir), NodeID: n.cfg.NodeID, Logger: logger, Addr: n.peerAddr(),
 		Peers: static, Join: n.cfg.Join, Transport: transport,
 		Now: n.o.Now, OnApply: n.applied, Fatal: n.fail,
-		CompactEvery: n.o.CompactEvery, CompactKeep: n.o.CompactKeep,
+		CompactEvery: n.o.CompactEvery, CompactKeep: n.o.CompactKeep, Metrics: n.metrics.Raft(),
 	})
 	if err != nil {
 		return fmt.Errorf("open metadata: %w", err)
@@ -82,12 +84,13 @@ func (n *Node) applied(index uint64, events []meta.Event) {
 // join connects the broker with its peers; they are served from now on.
 func (n *Node) join() error {
 	var err error
-	if n.peers.health, err = openHealth(n.o.FS, path.Join(n.dir.path, probeName), n.fail); err != nil {
+	if n.peers.health, err = openHealth(n.o.FS, path.Join(n.dir.path, probeName), n.fail, n.metrics.Probe); err != nil {
 		return err
 	}
 	c := cluster.New(cluster.Options{
 		Node: n.cfg.NodeID, Endpoint: n.peers.endpoint, Metadata: n.raft, Epoch: n.broker.Epoch,
 		Healthy: n.peers.health.ok, Logger: n.log, Errors: forwardedErrors(),
+		Leads: n.metrics.ControllerTerms.Inc, Fenced: func(cause string) { n.metrics.Fenced.WithLabelValues(cause).Inc() },
 	})
 	n.peers.cluster = c
 	n.joined.Store(c)
@@ -139,11 +142,12 @@ const (
 type health struct {
 	file  vfs.File
 	fatal func(error)
+	took  prometheus.Observer
 	began time.Time
 	last  atomic.Int64 // of the last success, nanoseconds since began
 }
 
-func openHealth(files vfs.FS, name string, fatal func(error)) (*health, error) {
+func openHealth(files vfs.FS, name string, fatal func(error), took prometheus.Observer) (*health, error) {
 	f, err := files.Open(name)
 	if err != nil {
 		f, err = files.Create(name)
@@ -151,7 +155,7 @@ func openHealth(files vfs.FS, name string, fatal func(error)) (*health, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
-	h := &health{file: f, fatal: fatal, began: time.Now()}
+	h := &health{file: f, fatal: fatal, took: took, began: time.Now()}
 	if err := h.probe(); err != nil {
 		return nil, errors.Join(fmt.Errorf("probe the disk: %w", err), f.Close())
 	}
@@ -159,12 +163,14 @@ func openHealth(files vfs.FS, name string, fatal func(error)) (*health, error) {
 }
 
 func (h *health) probe() error {
+	began := time.Now()
 	if _, err := h.file.WriteAt([]byte{byte(h.last.Load())}, 0); err != nil {
 		return err
 	}
 	if err := h.file.Sync(); err != nil {
 		return err
 	}
+	h.took.Observe(time.Since(began).Seconds())
 	h.last.Store(int64(time.Since(h.began)))
 	return nil
 }

@@ -13,3 +13,15 @@ func (r *Replica) Missing(node int32) (missing, total int64) {
 	}
 	return r.st.Missing(node, o.LogStart)
 }
+
+// Lags appends how far the followers are behind to dst; none if this node does
+// not lead.
+func (r *Replica) Lags(dst []partition.Lag) []partition.Lag {
+	now := r.nowMs()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.st.Role() != partition.RoleLeader {
+		return dst
+	}
+	return r.st.Lags(dst, now)
+}

@@ -37,6 +37,7 @@ type Pending interface {
 // client that left does not cut its append's span short.
 type Appends struct {
 	tracer trace.Tracer
+	traced func(*partition.Cycle, trace.SpanContext) // nil: nobody wants to know
 	wg     sync.WaitGroup
 
 	mu       sync.Mutex
@@ -55,13 +56,14 @@ type Append struct {
 	noted   bool // among the members of its cycle; guarded by owner.mu
 }
 
-// NewAppends returns nil when tracer is nil.
-func NewAppends(tracer trace.Tracer) *Appends {
+// NewAppends returns nil when tracer is nil. traced, if not nil, is told of the
+// cycle of each sampled append.
+func NewAppends(tracer trace.Tracer, traced func(*partition.Cycle, trace.SpanContext)) *Appends {
 	if tracer == nil {
 		return nil
 	}
 	return &Appends{
-		tracer: tracer, followed: map[*Append]struct{}{}, cycles: map[uint64][]trace.SpanContext{},
+		tracer: tracer, traced: traced, followed: map[*Append]struct{}{}, cycles: map[uint64][]trace.SpanContext{},
 	}
 }
 
@@ -158,6 +160,9 @@ func (ap *Append) finish() {
 	ap.span.SetAttributes(attrOffset.Int64(appended.Offset), attrLeaderEpoch.Int(int(appended.LeaderEpoch)),
 		attrDuplicate.Bool(appended.Duplicate))
 	if cycle != nil {
+		if ap.owner.traced != nil {
+			ap.owner.traced(cycle, ap.span.SpanContext())
+		}
 		ap.commitSpan(cycle, links)
 	}
 	ap.end()

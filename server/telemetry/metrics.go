@@ -6,7 +6,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.opentelemetry.io/otel/trace"
 
+	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/storage/plog"
 )
 
@@ -26,13 +28,33 @@ type Metrics struct {
 	Records, Bytes *prometheus.CounterVec
 	// Read counts the bytes of batches handed to readers.
 	Read prometheus.Counter
-	// Rejected counts refused appends by reason: "bytes_in_flight",
-	// "disk_full", "draining".
+	// Rejected counts refused appends by reason: "throttled", "disk_full".
 	Rejected *prometheus.CounterVec
 
+	// Elected counts the leaderships that came to this node: one election is
+	// counted on one node.
+	Elected Elections
+	// ISRShrunk and ISRGrown count changes of in-sync replicas, on the leader.
+	ISRShrunk, ISRGrown prometheus.Counter
+	// ReplicaSent and ReplicaReceived count bytes of batches, as leader and as
+	// follower.
+	ReplicaSent, ReplicaReceived prometheus.Counter
+	// Diverged counts the times that a follower cut its log to agree with its
+	// leader's.
+	Diverged prometheus.Counter
+
+	// ControllerTerms counts how often this node became the controller; Fenced
+	// the brokers that it took for dead, by cause: "silent", "refused".
+	ControllerTerms prometheus.Counter
+	Fenced          *prometheus.CounterVec
+	// Probe is the disk's time for one small synced write.
+	Probe prometheus.Histogram
+
+	metadata metadata
+
 	cycleBytes, cycleBatches prometheus.Histogram
-	cycleTime                prometheus.Histogram
-	syncTime                 *prometheus.HistogramVec
+	cycleTime                *TracedHistogram
+	syncDirect, syncJournal  *TracedHistogram
 	backlog, journal         prometheus.Gauge
 	retained, compacted      prometheus.Counter
 	scrubbed, corrupt        prometheus.Counter
@@ -76,18 +98,35 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "chronik_commit_cycle_batches", Help: "Batches that one commit cycle synced.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 12),
 		}),
-		cycleTime: prometheus.NewHistogram(prometheus.HistogramOpts{
+		cycleTime: NewTracedHistogram(prometheus.HistogramOpts{
 			Name: "chronik_commit_cycle_seconds", Help: "Time of one commit cycle.", Buckets: Buckets(),
 		}),
-		syncTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "chronik_commit_sync_seconds", Help: "Time of a cycle's sync, by way: journal or direct.",
-			Buckets: Buckets(),
-		}, []string{"way"}),
+		syncDirect: newSync("direct"), syncJournal: newSync("journal"),
 	}
 	m.storeMetrics()
-	r.MustRegister(m.Records, m.Bytes, m.Read, m.Rejected, m.cycleBytes, m.cycleBatches, m.cycleTime, m.syncTime,
-		m.backlog, m.journal, m.retained, m.compacted, m.scrubbed, m.corrupt, m.checkpoint)
+	m.clusterMetrics()
+	// 0 from the start: an increase from nothing is none to Prometheus.
+	for _, reason := range [...]string{"throttled", "disk_full"} {
+		m.Rejected.WithLabelValues(reason)
+	}
+	for _, cause := range [...]string{"silent", "refused"} {
+		m.Fenced.WithLabelValues(cause)
+	}
+	m.metadata = newMetadata()
+	r.MustRegister(m.Records, m.Bytes, m.Read, m.Rejected, m.cycleBytes, m.cycleBatches, m.cycleTime,
+		m.syncDirect, m.syncJournal, m.backlog, m.journal, m.retained, m.compacted, m.scrubbed, m.corrupt, m.checkpoint,
+		m.Elected.Failover, m.Elected.Handover, m.ISRShrunk, m.ISRGrown, m.ReplicaSent, m.ReplicaReceived, m.Diverged,
+		m.ControllerTerms, m.Fenced, m.Probe)
+	m.metadata.register(r)
 	return m
+}
+
+// newSync makes the histogram of the syncs of one way.
+func newSync(way string) *TracedHistogram {
+	return NewTracedHistogram(prometheus.HistogramOpts{
+		Name: "chronik_commit_sync_seconds", Help: "Time of a cycle's sync, by way: journal or direct.",
+		Buckets: Buckets(), ConstLabels: prometheus.Labels{"way": way},
+	})
 }
 
 func (m *Metrics) storeMetrics() {
@@ -127,92 +166,19 @@ func (m *Metrics) ObserveCycle(c *plog.Cycle) {
 	m.cycleBytes.Observe(float64(c.Bytes))
 	m.cycleBatches.Observe(float64(c.Batches))
 	m.cycleTime.Observe(c.End.Sub(c.Start).Seconds())
-	way := "direct"
-	if c.Journal {
-		way = "journal"
+	m.sync(c.Journal).Observe(c.End.Sub(c.SyncStart).Seconds())
+}
+
+func (m *Metrics) sync(journal bool) *TracedHistogram {
+	if journal {
+		return m.syncJournal
 	}
-	m.syncTime.WithLabelValues(way).Observe(c.End.Sub(c.SyncStart).Seconds())
+	return m.syncDirect
 }
 
-// State is what a scrape reads from the node.
-type State struct {
-	Topics, Partitions, Led            int
-	OfflinePartitions, UnderReplicated int
-	RaftTerm, RaftCommit, RaftApplied  uint64
-	Controller                         bool  // this node is the controller
-	InFlightBytes                      int64 // appends not yet answered
-	DiskFree, DiskReserve              int64
-	DiskFull                           bool
-	Ready                              bool
-	Uptime                             time.Duration
-}
-
-// stateMetric is one gauge of StateCollector.
-type stateMetric struct {
-	desc  *prometheus.Desc
-	value func(*State) float64
-}
-
-// StateCollector reads the node's state at scrape time.
-type StateCollector struct {
-	read    func() State
-	metrics []stateMetric
-}
-
-// NewStateCollector makes a collector over read, which must be quick and safe
-// for concurrent use.
-func NewStateCollector(read func() State) *StateCollector {
-	gauge := func(name, help string, value func(*State) float64) stateMetric {
-		return stateMetric{prometheus.NewDesc(name, help, nil, nil), value}
-	}
-	truth := func(b bool) float64 {
-		if b {
-			return 1
-		}
-		return 0
-	}
-	return &StateCollector{read: read, metrics: []stateMetric{
-		gauge("chronik_topics", "Topics of the cluster.", func(s *State) float64 { return float64(s.Topics) }),
-		gauge("chronik_partitions", "Partitions of the cluster.",
-			func(s *State) float64 { return float64(s.Partitions) }),
-		gauge("chronik_partitions_led", "Partitions that this node leads.",
-			func(s *State) float64 { return float64(s.Led) }),
-		gauge("chronik_offline_partitions", "Partitions without a leader.",
-			func(s *State) float64 { return float64(s.OfflinePartitions) }),
-		gauge("chronik_under_replicated_partitions", "Partitions with a replica out of sync.",
-			func(s *State) float64 { return float64(s.UnderReplicated) }),
-		gauge("chronik_raft_term", "Term of the metadata log.", func(s *State) float64 { return float64(s.RaftTerm) }),
-		gauge("chronik_raft_commit_index", "Last committed entry of the metadata log.",
-			func(s *State) float64 { return float64(s.RaftCommit) }),
-		gauge("chronik_raft_applied_index", "Last applied entry of the metadata log.",
-			func(s *State) float64 { return float64(s.RaftApplied) }),
-		gauge("chronik_controller", "1 on the controller.", func(s *State) float64 { return truth(s.Controller) }),
-		gauge("chronik_append_in_flight_bytes", "Bytes of appends that are not answered yet.",
-			func(s *State) float64 { return float64(s.InFlightBytes) }),
-		gauge("chronik_disk_free_bytes", "Bytes free on the data directory's disk.",
-			func(s *State) float64 { return float64(s.DiskFree) }),
-		gauge("chronik_disk_reserve_bytes", "Free bytes below which appends are refused.",
-			func(s *State) float64 { return float64(s.DiskReserve) }),
-		gauge("chronik_disk_full", "1 while appends are refused for want of space.",
-			func(s *State) float64 { return truth(s.DiskFull) }),
-		gauge("chronik_ready", "1 while the node is ready.", func(s *State) float64 { return truth(s.Ready) }),
-		gauge("chronik_uptime_seconds", "Time since the node started.",
-			func(s *State) float64 { return s.Uptime.Seconds() }),
-	}}
-}
-
-// Describe implements prometheus.Collector.
-func (c *StateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for i := range c.metrics {
-		ch <- c.metrics[i].desc
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *StateCollector) Collect(ch chan<- prometheus.Metric) {
-	s := c.read()
-	for i := range c.metrics {
-		m := &c.metrics[i]
-		ch <- prometheus.MustNewConstMetric(m.desc, prometheus.GaugeValue, m.value(&s))
-	}
+// Traced notes that a sampled append of the given trace was in a cycle, which
+// was counted: the histograms of its time show the trace as an exemplar.
+func (m *Metrics) Traced(c *partition.Cycle, sc trace.SpanContext) {
+	m.cycleTime.Exemplify(c.End.Sub(c.Start).Seconds(), c.End, sc)
+	m.sync(c.Journal).Exemplify(c.End.Sub(c.SyncStart).Seconds(), c.End, sc)
 }

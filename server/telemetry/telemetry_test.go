@@ -53,7 +53,7 @@ func startTracing(t *testing.T) (*Tracing, *otlptest.Receiver) {
 
 func TestAppendTree(t *testing.T) {
 	tracing, receiver := startTracing(t)
-	appends := NewAppends(tracing.Tracer())
+	appends := NewAppends(tracing.Tracer(), nil)
 	cycle := &partition.Cycle{
 		ID: 3, Start: time.Unix(100, 0), SyncStart: time.Unix(100, 1000), End: time.Unix(100, 501_000),
 		Bytes: 4096, Batches: 2, Journal: true,
@@ -116,7 +116,7 @@ func TestAppendTree(t *testing.T) {
 
 func TestFailedAppend(t *testing.T) {
 	tracing, receiver := startTracing(t)
-	appends := NewAppends(tracing.Tracer())
+	appends := NewAppends(tracing.Tracer(), nil)
 	ctx, root := tracing.Tracer().Start(t.Context(), "root")
 	p := newFakePending(partition.Appended{}, nil)
 	p.err = errors.New("gone")
@@ -157,7 +157,7 @@ func TestOff(t *testing.T) {
 			if tracing.Tracer() != nil {
 				t.Fatal("there is a tracer")
 			}
-			appends := NewAppends(tracing.Tracer())
+			appends := NewAppends(tracing.Tracer(), nil)
 			ctx := t.Context()
 			if n := testing.AllocsPerRun(100, func() {
 				if appends.Start(ctx, "t", 0, 1) != nil {
