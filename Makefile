@@ -114,6 +114,9 @@ sim: ## the simulator, seed after seed, for SIM_TIME (24h) from SIM_FROM on; SIM
 	@if [ -n "$$SIM_SEED" ]; then go test -count=1 -v -run '^TestSeed$$' ./server/sim; else \
 	SIM_SEEDS=$${SIM_SEEDS:-2000} SIM_TIME=$${SIM_TIME:-24h} go test -count=1 -timeout 25h -v -run '^TestSeeds$$' ./server/sim; fi
 
+browser: ## every screen of the console in headless Chromium (needs one: apt-get install chromium-headless-shell)
+	CHRONIK_BROWSER=$${CHRONIK_BROWSER:-1} go test -count=1 -timeout 5m -v -run '^TestBrowser$$' ./web
+
 compat: ## other people's Kafka clients and their suites (needs npm, a C++ compiler, kcat, a JDK, Maven)
 	CHRONIK_COMPAT=short go test -count=1 -timeout 40m -v ./kafka/compat
 

@@ -105,9 +105,12 @@ func (p *tab) expect(parts ...string) {
 	p.expected = parts
 }
 
+// within bounds one step.
+func (p *tab) within() (context.Context, context.CancelFunc) { return context.WithTimeout(p.ctx, patience) }
+
 func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := p.within()
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
 		p.shot("failed")
@@ -123,7 +126,7 @@ func (p *tab) show(fragment string) {
 
 // text is what the page shows.
 func (p *tab) text() string {
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := p.within()
 	defer cancel()
 	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body?.innerText ?? ""`))
 	if err != nil {
@@ -135,7 +138,7 @@ func (p *tab) text() string {
 // await waits until a JavaScript expression is true.
 func (p *tab) await(expression string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := p.within()
 	defer cancel()
 	if _, err := chromedp.Run(ctx, chromedp.Poll[bool]("!!("+expression+")")); err != nil {
 		p.shot("failed")
@@ -154,7 +157,7 @@ func (p *tab) awaitText(texts ...string) {
 // value is that of a JavaScript expression, through JSON.
 func value[T any](p *tab, expression string) T {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := p.within()
 	defer cancel()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
 	if err != nil {
@@ -214,7 +217,7 @@ func (p *tab) key(keys string) {
 // shot keeps a picture of the page among the test's artifacts.
 func (p *tab) shot(name string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := p.within()
 	defer cancel()
 	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	if err != nil {

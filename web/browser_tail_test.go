@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/chromedp/chromedp"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -51,6 +52,40 @@ func (s *site) tail() {
 	s.call("DELETE", "/v1/topics/live", "")
 	s.awaitState("failed")
 	s.awaitText("unknown_topic")
+}
+
+// The connection to the node is cut, and refused for a while: the tail comes
+// back to where it was. It was quiet before, so there is no event to go on from.
+func (s *site) tailThroughCuts() {
+	s.topic("cut", 2)
+	node := s.tab.base
+	gate := newGate(s.t, strings.TrimPrefix(node, "http://"))
+	s.tab.base = "http://" + gate.addr()
+	defer func() { s.tab.base = node }()
+	s.expect("ERR_CONNECTION", "ERR_EMPTY", "ERR_INCOMPLETE")
+	s.show("topics/cut?tail=1")
+	s.awaitState("live")
+	for round := range 3 {
+		gate.shut()
+		s.awaitState("waiting")
+		s.write("cut", 0, round*20, round*20+20)
+		s.write("cut", 1, round*20, round*20+20)
+		gate.open()
+		s.awaitSeen(round*40 + 40)
+		s.awaitState("live")
+	}
+	seen := make(map[string]int)
+	for _, row := range s.rows() {
+		seen[row]++
+	}
+	s.do(chromedp.Navigate("about:blank")) // before the gate is closed for good
+	for i := range 60 {
+		for p := range 2 {
+			if row := fmt.Sprintf("%d/%d", p, i); seen[row] != 1 {
+				s.t.Errorf("%s is shown %d times", row, seen[row])
+			}
+		}
+	}
 }
 
 // leader is the node that leads a partition, but not the first one, which the

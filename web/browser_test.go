@@ -40,7 +40,9 @@ func TestBrowser(t *testing.T) {
 		{"curl", (*site).curl},
 		{"dark", (*site).dark},
 		{"narrow", (*site).narrow},
+		{"accessible", (*site).accessible},
 		{"tail", (*site).tail},
+		{"tail through cuts", (*site).tailThroughCuts},
 		{"tail through a failover", (*site).tailThroughFailover},
 	} {
 		if !t.Run(step.name, func(t *testing.T) {
@@ -368,7 +370,7 @@ func (s *site) curl() {
 		s.t.Skip("no curl")
 	}
 	for view, what := range map[string]string{
-		"": `"cluster_id"`, "topics": `"topics"`, "topics/pages/partitions": `"name":"pages"`, "groups": `"groups"`,
+		"": `"cluster_id"`, "topics": `"topics"`, "topics/pages/partitions": `"isr":[1,2,3]`, "groups": `"groups"`,
 		"nodes": `"raft"`,
 	} {
 		s.show(view)

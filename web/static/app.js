@@ -1,6 +1,6 @@
 // The console's frame: navigation, the view that the URL asks for, keys, theme.
 import {render} from 'preact';
-import {useEffect, useErrorBoundary, useState} from 'preact/hooks';
+import {useEffect, useErrorBoundary, useLayoutEffect, useState} from 'preact/hooks';
 import {get} from './api.js';
 import {Group} from './group.js';
 import {Groups} from './groups.js';
@@ -57,7 +57,7 @@ function App() {
   const [help, setHelp] = useState(false);
   const [choice, setChoice] = useState(theme);
   useEffect(() => listen(() => setHelp(true)), []);
-  useEffect(() => showTheme(choice), [choice]);
+  useLayoutEffect(() => showTheme(choice), [choice]);
   const section = path[0] ?? '';
   useEffect(() => {
     const name = sections.find(([id]) => id === section)?.[1];

@@ -13,12 +13,12 @@ export function Configs({topic, changed}) {
   return html`
     <div class="bar"><span class="grow"></span>
       <${CurlButton} commands=${[['The topic with its configs', curl('GET', '/v1/topics/{topic}', {vars})]]} /></div>
-    <${Table} label="Configs" head=${['Config', 'Value', 'Default', '']}>
+    <${Table} label="Configs" head=${['Config', 'Value', '~Default', 'Edit']}>
       ${topic.effective_configs.map((entry) => html`
         <tr key=${entry.name} data-config=${entry.name}>
           <th scope="row"><code>${entry.name}</code></th>
           <td><code>${entry.value}</code> ${!entry.is_default && html`<span class="badge">set</span>`}</td>
-          <td class="muted"><code>${entry.default}</code></td>
+          <td class="muted spare"><code>${entry.default}</code></td>
           <td>${!topic.internal && html`
             <button type="button" data-row class="plain" aria-label=${'Change ' + entry.name}
               onClick=${() => setEditing(entry)}>Change</button>`}</td>

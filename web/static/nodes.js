@@ -31,8 +31,8 @@ export function NodeTable({cluster, addresses}) {
         <td class="number">${count(node.leaders)}</td>
         <td class="number">${count(node.replicas)}</td>
         ${addresses && html`
-          <td><${Console} node=${node} here=${node.id === cluster.node_id} /></td>
-          <td><code>${node.kafka}</code></td><td><code>${node.peer}</code></td>`}
+          <td class="line"><${Console} node=${node} here=${node.id === cluster.node_id} /></td>
+          <td class="line"><code>${node.kafka}</code></td><td class="line"><code>${node.peer}</code></td>`}
       </tr>`)}
   <//>`;
 }

@@ -31,11 +31,11 @@ function Row({name, p}) {
   return html`
     <tr data-partition=${p.partition}>
       <th scope="row"><a data-row href=${href(['topics', name], {partition: p.partition})}>${p.partition}</a></th>
-      <td>${p.leader ? `node ${p.leader}` : html`<span class="badge bad">offline</span>`}</td>
+      <td class="line">${p.leader ? `node ${p.leader}` : html`<span class="badge bad">offline</span>`}</td>
       <td class="number">${count(p.leader_epoch)}</td>
-      <td>${p.replicas.join(', ')}
+      <td class="line">${p.replicas.join(', ')}
         ${p.target && html` <span class="badge warn">moving to ${p.target.join(', ')}</span>`}</td>
-      <td>${p.isr.join(', ')}
+      <td class="line">${p.isr.join(', ')}
         ${away.length > 0 && html` <span class="badge warn">without ${away.join(', ')}</span>`}</td>
       <td class="number">${count(p.log_start_offset)}</td>
       <td class="number">${count(p.high_watermark)}</td>

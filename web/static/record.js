@@ -77,10 +77,10 @@ function Details({topic, record}) {
           {vars, query: {offset, limit: 1}})],
       ]} />
     </p>
-    ${record.headers.length > 0 && html`<h3>Headers</h3><${Headers} headers=${record.headers} />`}
-    ${record.key !== null && html`<h3>Key</h3>
+    ${record.headers.length > 0 && html`<h2>Headers</h2><${Headers} headers=${record.headers} />`}
+    ${record.key !== null && html`<h2>Key</h2>
       <${Content} text=${record.key} encoding=${record.key_encoding} what="Key" />`}
-    <h3>Value</h3>
+    <h2>Value</h2>
     ${record.value === null
       ? html`<p class="muted">None: the record is a tombstone, which deletes its key.</p>`
       : html`<${Content} text=${record.value} encoding=${record.encoding} what="Value" />`}`;

@@ -41,12 +41,7 @@ export function Topic({name, part = 'records', query}) {
 function Actions({topic}) {
   const [open, setOpen] = useState('');
   const close = () => setOpen('');
-  const vars = {topic: topic.name};
   return html`
-    <${CurlButton} commands=${[
-      ['Describe the topic', curl('GET', '/v1/topics/{topic}', {vars})],
-      ['Delete it, with its records', curl('DELETE', '/v1/topics/{topic}', {vars})],
-    ]} />
     ${!topic.internal && html`
       <button type="button" class="danger" onClick=${() => setOpen('delete')}>Delete</button>
       <button type="button" class="main" onClick=${() => setOpen('produce')}>Write a record</button>`}
@@ -56,8 +51,9 @@ function Actions({topic}) {
 
 function Delete({topic, close}) {
   const {act, busy, error} = useAct();
+  const vars = {topic: topic.name};
   const confirm = async () => {
-    const done = await act(() => del('/v1/topics/{topic}', {vars: {topic: topic.name}}));
+    const done = await act(() => del('/v1/topics/{topic}', {vars}));
     if (done !== undefined) go(href(['topics']));
   };
   return html`
@@ -65,5 +61,6 @@ function Delete({topic, close}) {
       close=${close} busy=${busy} problem=${error}>
       <p>The topic goes with all records of its ${count(topic.partitions)}${' '}
         ${topic.partitions === 1 ? 'partition' : 'partitions'}, on every node. Nothing brings them back.</p>
+      <${CurlButton} commands=${[['Delete the topic', curl('DELETE', '/v1/topics/{topic}', {vars})]]} />
     <//>`;
 }

@@ -91,19 +91,20 @@ export function Search({label, value, changed}) {
       autocomplete="off" spellcheck=${false} value=${value} onInput=${(event) => changed(event.target.value)} />`;
 }
 
-// Table is a table in a box of its own, which scrolls when it is too wide.
+// Table is a table in a box of its own, which scrolls when it is too wide. Of
+// the columns' names, "#" marks numbers and "~" what small screens can spare.
 export function Table({label, head, children}) {
   return html`
     <div class="scroll" tabindex="0" role="region" aria-label=${label}>
       <table>
-        <thead><tr>${head.map((name) => {
-          const number = name.startsWith('#');
-          return html`<th scope="col" class=${number ? 'number' : ''}>${number ? name.slice(1) : name}</th>`;
-        })}</tr></thead>
+        <thead><tr>${head.map((name) =>
+          html`<th scope="col" class=${columns[name[0]]}>${columns[name[0]] ? name.slice(1) : name}</th>`)}</tr></thead>
         <tbody>${children}</tbody>
       </table>
     </div>`;
 }
+
+const columns = {'#': 'number', '~': 'spare'};
 
 // Tabs are links to the parts of a view; tabs is [[id, name, fragment]].
 export function Tabs({tabs, at}) {
