@@ -8,7 +8,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 .DEFAULT_GOAL := help
 .PHONY: help build run cluster cluster-stop test race fuzz soak lint alerts gen clients realrun sim browser
 .PHONY: bench bench-cluster bench-failover bench-tracing bench-kafka jaeger jaeger-stop jaeger-test trace-demo demo
-.PHONY: compat compat-full chaos chaos-reference test-root helm release release-check check-clean clean
+.PHONY: browser-jaeger compat compat-full chaos chaos-reference test-root helm release release-check check-clean clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -116,6 +116,13 @@ sim: ## the simulator, seed after seed, for SIM_TIME (24h) from SIM_FROM on; SIM
 
 browser: ## every screen of the console in headless Chromium (needs one: apt-get install chromium-headless-shell)
 	CHRONIK_BROWSER=$${CHRONIK_BROWSER:-1} go test -count=1 -timeout 5m -v -run '^TestBrowser$$' ./web
+
+demo: build ## one node, one record, its trace in a real Jaeger: prints what to open (make jaeger builds one)
+	@./deploy/demo
+
+browser-jaeger: build ## the same in a browser: from the record in the console to its trace
+	jaeger=$$(./deploy/jaeger build) && CHRONIK_JAEGER=$(CURDIR)/$$jaeger CHRONIK_BROWSER=$${CHRONIK_BROWSER:-1} \
+	go test -count=1 -timeout 3m -v -run '^TestBrowserJaeger$$' ./web
 
 compat: ## other people's Kafka clients and their suites (needs npm, a C++ compiler, kcat, a JDK, Maven)
 	CHRONIK_COMPAT=short go test -count=1 -timeout 40m -v ./kafka/compat

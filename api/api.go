@@ -47,6 +47,8 @@ type Deps struct {
 	Ready func() []Check
 	// Version is shown by GET /v1/cluster.
 	Version string
+	// TraceURL is told to clients as the cluster's trace_url; empty: none.
+	TraceURL string
 	// Console serves the paths that it has, beside the API. Nil: none.
 	Console Console
 	// SplitOps leaves health and metrics to the handler that NewOps makes.
@@ -68,17 +70,18 @@ type Check struct {
 // Server holds what the handlers share. It has no state of its own, but for
 // what it remembers of header values.
 type Server struct {
-	broker  Broker
-	groups  Groups
-	logger  *slog.Logger
-	now     func() time.Time
-	limits  Limits
-	tracer  trace.Tracer // nil: tracing is off
-	ready   func() []Check
-	version string
-	gather  prometheus.Gatherer
-	specTag string
-	hints   hints
+	broker   Broker
+	groups   Groups
+	logger   *slog.Logger
+	now      func() time.Time
+	limits   Limits
+	tracer   trace.Tracer // nil: tracing is off
+	ready    func() []Check
+	version  string
+	traceURL *string // nil: none
+	gather   prometheus.Gatherer
+	specTag  string
+	hints    hints
 }
 
 // errDraining is why a node that shuts down is not ready.
@@ -99,6 +102,6 @@ func newServer(d Deps) *Server {
 	}
 	return &Server{
 		broker: d.Broker, groups: d.Groups, logger: d.Logger, now: now, limits: d.Limits.withDefaults(), tracer: d.Tracer,
-		ready: d.Ready, version: d.Version, gather: d.Gatherer, specTag: specTag(),
+		ready: d.Ready, version: d.Version, traceURL: optional(d.TraceURL), gather: d.Gatherer, specTag: specTag(),
 	}
 }

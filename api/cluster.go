@@ -17,7 +17,8 @@ func (s *Server) DescribeCluster(
 	}
 	topics, partitions := int32(info.Topics), int32(info.Partitions)
 	return gen.DescribeCluster200JSONResponse{
-		ClusterId: info.ClusterID, NodeId: info.NodeID, Controller: info.Controller, Version: &s.version,
+		ClusterId: info.ClusterID, NodeId: info.NodeID, Controller: info.Controller,
+		Version: &s.version, TraceUrl: s.traceURL,
 		Nodes: nodes, Topics: &topics, Partitions: &partitions,
 		OfflinePartitions:         int32(info.OfflinePartitions),
 		UnderReplicatedPartitions: int32(info.UnderReplicatedPartitions),
@@ -39,4 +40,12 @@ func (l Limits) json() gen.Limits {
 		KeyBytes: int32(l.MaxKeyBytes), Page: int32(l.MaxPage),
 		HeartbeatSeconds: l.Heartbeat.Seconds(), AppendTimeoutSeconds: l.AppendTimeout.Seconds(),
 	}
+}
+
+// optional is a member that is absent rather than empty.
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
 }

@@ -106,7 +106,9 @@ func (p *tab) expect(parts ...string) {
 }
 
 // within bounds one step.
-func (p *tab) within() (context.Context, context.CancelFunc) { return context.WithTimeout(p.ctx, patience) }
+func (p *tab) within() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(p.ctx, patience)
+}
 
 func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
@@ -217,6 +219,12 @@ func (p *tab) key(keys string) {
 // shot keeps a picture of the page among the test's artifacts.
 func (p *tab) shot(name string) {
 	p.t.Helper()
+	p.shotTo(filepath.Join(p.t.ArtifactDir(), name+".png"))
+}
+
+// shotTo keeps it in a file.
+func (p *tab) shotTo(name string) {
+	p.t.Helper()
 	ctx, cancel := p.within()
 	defer cancel()
 	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
@@ -224,7 +232,7 @@ func (p *tab) shot(name string) {
 		p.t.Logf("no picture of %s: %v", name, err)
 		return
 	}
-	if err := os.WriteFile(filepath.Join(p.t.ArtifactDir(), name+".png"), png, 0o644); err != nil {
+	if err := os.WriteFile(name, png, 0o644); err != nil {
 		p.t.Error(err)
 	}
 }

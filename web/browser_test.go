@@ -33,11 +33,18 @@ func TestBrowser(t *testing.T) {
 		{"produce", (*site).produce},
 		{"configs", (*site).configs},
 		{"groups", (*site).groups},
+		{"search", (*site).search},
+		{"trace", (*site).trace},
+		{"replay", (*site).replay},
+		{"consumers", (*site).consumers},
 		{"overview", (*site).overview},
 		{"nodes", (*site).nodes},
 		{"problems", (*site).problems},
 		{"keyboard", (*site).keyboard},
 		{"curl", (*site).curl},
+		{"export", (*site).export},
+		{"kcat", (*site).kcat},
+		{"pictures", (*site).pictures},
 		{"dark", (*site).dark},
 		{"narrow", (*site).narrow},
 		{"accessible", (*site).accessible},
@@ -300,13 +307,14 @@ func (s *site) overview() {
 	s.await(`document.querySelector('[data-tile="Nodes alive"]')?.innerText.includes("3 of 3")`)
 	s.await(`document.querySelector('[data-tile="Controller"]').innerText.match(/node [123]/)`)
 	s.await(`document.querySelectorAll("[data-node]").length === 3`)
-	s.await(`document.querySelectorAll(".plot canvas").length === 3`)
+	s.await(`document.querySelectorAll(".plot canvas").length === 4`)
 	// Two readings make a rate; what is written between them shows in it.
 	s.await(`document.querySelector(".plot [role=img]").getAttribute("aria-label").match(/appended \d/)`)
 	s.write("orders", 0, 0, 500)
 	s.write("orders", 1, 0, 500)
 	s.write("orders", 2, 0, 500)
 	s.await(`document.querySelector(".plot [role=img]").getAttribute("aria-label").match(/appended [1-9]/)`)
+	s.await(`document.querySelectorAll(".plot [role=img]")[3].getAttribute("aria-label").match(/lag \d/)`)
 	s.shot("overview")
 }
 
@@ -399,7 +407,7 @@ func (s *site) dark() {
 	dark := value[string](s.tab, background)
 	s.show("")
 	s.awaitText("Theme: dark")
-	s.await(`document.querySelectorAll(".plot canvas").length === 3`)
+	s.await(`document.querySelectorAll(".plot canvas").length === 4`)
 	if again := value[string](s.tab, background); again != dark || dark == light {
 		s.t.Errorf("background: light %s, dark %s, after a reload %s", light, dark, again)
 	}

@@ -1059,13 +1059,16 @@ type Cluster struct {
 	Limits Limits `json:"limits"`
 
 	// NodeId The node that answers.
-	NodeId                    int32  `json:"node_id"`
-	Nodes                     []Node `json:"nodes"`
-	OfflinePartitions         int32  `json:"offline_partitions"`
-	Partitions                *int32 `json:"partitions,omitempty"`
-	Raft                      Raft   `json:"raft"`
-	Topics                    *int32 `json:"topics,omitempty"`
-	UnderReplicatedPartitions int32  `json:"under_replicated_partitions"`
+	NodeId            int32  `json:"node_id"`
+	Nodes             []Node `json:"nodes"`
+	OfflinePartitions int32  `json:"offline_partitions"`
+	Partitions        *int32 `json:"partitions,omitempty"`
+	Raft              Raft   `json:"raft"`
+	Topics            *int32 `json:"topics,omitempty"`
+
+	// TraceUrl Where people look at traces, as the node was told: an address in which `{trace_id}` stands for the trace's id. Absent if none is known.
+	TraceUrl                  *string `json:"trace_url,omitempty"`
+	UnderReplicatedPartitions int32   `json:"under_replicated_partitions"`
 
 	// Version Of the answering node.
 	Version *string `json:"version,omitempty"`

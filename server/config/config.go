@@ -103,6 +103,8 @@ type Security struct {
 	AllowedHosts []string `name:"allowed-hosts" env:"CHRONIK_ALLOWED_HOSTS" placeholder:"HOST" help:"Host headers accepted besides loopback names and the listen and advertised addresses; * accepts all."`
 
 	AllowedOrigins []string `name:"allowed-origins" env:"CHRONIK_ALLOWED_ORIGINS" placeholder:"SCHEME://HOST" help:"Origins of web pages that may change things here, besides this node's own."`
+
+	TraceURL string `name:"trace-url" env:"CHRONIK_TRACE_URL" default:"http://127.0.0.1:16686/trace/{trace_id}" help:"Where the console's links to traces lead, such as a Jaeger; {trace_id} stands for the id. Empty: no links."`
 }
 
 // Default returns the configuration of a node that was told nothing. It reads

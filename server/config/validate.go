@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,6 +53,11 @@ func (c *Config) validateNode() error {
 			faults = append(faults, invalid("allowed-origins", "%q is not SCHEME://HOST[:PORT], such as "+
 				"https://console.example.com", o))
 		}
+	}
+	if u, err := url.Parse(c.TraceURL); c.TraceURL != "" && (err != nil || u.Host == "" ||
+		u.Scheme != "http" && u.Scheme != "https" || !strings.Contains(c.TraceURL, "{trace_id}")) {
+		faults = append(faults, invalid("trace-url", "%q is no http or https address with {trace_id} in it, such as "+
+			"http://127.0.0.1:16686/trace/{trace_id}", c.TraceURL))
 	}
 	return errors.Join(faults...)
 }

@@ -14,6 +14,8 @@ func TestValidateRefuses(t *testing.T) {
 	}{
 		"node id":             {func(c *Config) { c.NodeID = 0 }, "--node-id: 0 is not a node id"},
 		"origin":              {func(c *Config) { c.AllowedOrigins = []string{"console"} }, "--allowed-origins"},
+		"trace script":        {func(c *Config) { c.TraceURL = "javascript:alert({trace_id})" }, "--trace-url"},
+		"trace without id":    {func(c *Config) { c.TraceURL = "http://jaeger/trace/" }, "--trace-url"},
 		"no data dir":         {func(c *Config) { c.DataDir = " " }, "--data-dir"},
 		"no port":             {func(c *Config) { c.HTTP = "127.0.0.1" }, "not HOST:PORT"},
 		"bad port":            {func(c *Config) { c.HTTP = "127.0.0.1:65536" }, "port \"65536\""},

@@ -123,7 +123,7 @@ func (n *Node) serve() {
 		Broker: n.broker, Groups: n.groupFront(), Logger: n.log, Registry: n.registry, Gatherer: n.registry,
 		Tracer: n.tracing.Tracer(), Now: n.o.Now, AllowedHosts: n.allowedHosts(),
 		AllowedOrigins: n.cfg.AllowedOrigins, Ready: n.checks,
-		Version: n.o.Version, SplitOps: n.ops != nil, Console: web.New(),
+		Version: n.o.Version, SplitOps: n.ops != nil, TraceURL: n.cfg.TraceURL, Console: web.New(),
 		Limits: api.Limits{
 			MaxRecordBytes: int64(n.cfg.MaxRecordBytes), MaxBatchBytes: int64(n.cfg.MaxBatchBytes),
 			MaxBatchRecords: n.cfg.MaxBatchRecords, MaxInFlightBytes: int64(n.cfg.MaxInFlightBytes),

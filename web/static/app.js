@@ -2,6 +2,7 @@
 import {render} from 'preact';
 import {useEffect, useErrorBoundary, useLayoutEffect, useState} from 'preact/hooks';
 import {get} from './api.js';
+import {ClusterContext} from './cluster.js';
 import {Group} from './group.js';
 import {Groups} from './groups.js';
 import {html} from './html.js';
@@ -45,8 +46,7 @@ function Help({close}) {
 }
 
 // Where names the node that is asked.
-function Where() {
-  const {data} = useLoad((signal) => get('/v1/cluster', {signal}), [], 10_000);
+function Where({data}) {
   if (!data) return html`<span class="where muted">${location.host}</span>`;
   return html`
     <span class="where muted" title=${'cluster ' + data.cluster_id}>node ${data.node_id} · ${location.host}</span>`;
@@ -54,6 +54,7 @@ function Where() {
 
 function App() {
   const {path, query} = useRoute();
+  const cluster = useLoad((signal) => get('/v1/cluster', {signal}), [], 10_000);
   const [help, setHelp] = useState(false);
   const [choice, setChoice] = useState(theme);
   useEffect(() => listen(() => setHelp(true)), []);
@@ -69,11 +70,13 @@ function App() {
       <a class="brand" href=${href([])}><img src="/assets/icon.svg" alt="" width="24" height="24" />Chronik</a>
       <nav aria-label="Sections">${sections.map(([id, name]) =>
         html`<a href=${href(id ? [id] : [])} aria-current=${id === section ? 'page' : undefined}>${name}</a>`)}</nav>
-      <${Where} />
+      <${Where} data=${cluster.data} />
       <button type="button" class="plain" onClick=${() => setChoice(nextTheme)}>Theme: ${choice}</button>
       <button type="button" class="plain" aria-label="Keys" onClick=${() => setHelp(true)}>?</button>
     </header>
-    <main id="main" tabindex="-1"><${View} key=${section} path=${path} query=${query} /></main>
+    <${ClusterContext.Provider} value=${cluster.data}>
+      <main id="main" tabindex="-1"><${View} key=${section} path=${path} query=${query} /></main>
+    <//>
     ${help && html`<${Help} close=${() => setHelp(false)} />`}`;
 }
 

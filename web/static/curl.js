@@ -24,6 +24,21 @@ export function curl(method, path, options = {}) {
   return words.join(' ');
 }
 
+// kcat is a list of one command for the Kafka client of that name, as CurlButton
+// takes them; of none while the node's Kafka address is not known.
+export const kcat = (what, address, words) =>
+  (address ? [[`${what}, with kcat`, ['kcat', '-b', address, ...words].map(quoted).join(' ')]] : []);
+
+// kcatWrite writes a record of one line, which is all that kcat takes as text.
+export function kcatWrite(address, topic, {partition, key, value, headers = []}) {
+  if (!address || value === null || /[\n\r]/.test(value)) return [];
+  const words = ['kcat', '-b', address, '-P', '-t', topic];
+  if (partition !== undefined) words.push('-p', String(partition));
+  if (key !== undefined) words.push('-k', key);
+  for (const {name, value: text} of headers) words.push('-H', text === null ? name : `${name}=${text}`);
+  return [['Write it, with kcat', `echo ${quoted(value)} | ${words.map(quoted).join(' ')}`]];
+}
+
 // CurlButton opens a view's commands; commands is [[what, command]].
 export function CurlButton({commands}) {
   const [open, setOpen] = useState(false);

@@ -5,10 +5,12 @@ import {CurlButton, curl} from './curl.js';
 import {bytes, count, millis, short} from './format.js';
 import {html} from './html.js';
 import {useLoad} from './load.js';
-import {interval, Rates} from './metrics.js';
+import {interval, points, Rates} from './metrics.js';
+import {allGroups, mostGroups} from './consumers.js';
 import {NodeTable} from './nodes.js';
 import {Plot} from './plot.js';
 import {href} from './route.js';
+import {Trouble} from './trouble.js';
 import {Loaded, Notice} from './ui.js';
 
 // Overview is the first view.
@@ -22,9 +24,11 @@ export function Overview() {
     <div class="title"><h1>Overview</h1><${CurlButton} commands=${commands} /></div>
     <${Loaded} load=${load}>${(cluster) => html`
       <${Health} cluster=${cluster} />
+      ${cluster.offline_partitions + cluster.under_replicated_partitions > 0 && html`<${Trouble} />`}
       <h2>Nodes</h2>
       <${NodeTable} cluster=${cluster} />
-      <${Plots} node=${cluster.node_id} />`}
+      <${Plots} node=${cluster.node_id} />
+      <${Lag} />`}
     <//>`;
 }
 
@@ -69,6 +73,26 @@ function Plots({node}) {
         series=${[['median', '--plot1'], ['99 %', '--plot2']]} />
     </div>
     <p class="muted small">Other nodes: open their consoles. <a href=${href(['nodes'])}>Addresses</a></p>`;
+}
+
+// Lag is how far all groups together are behind.
+function Lag() {
+  const columns = useRef([[], []]);
+  const {data, error} = useLoad(async (signal) => {
+    const {groups, more} = await allGroups(signal);
+    const row = [Date.now() / 1000, groups.reduce((sum, g) => sum + g.lag, 0)];
+    columns.current = columns.current.map((column, i) => [...column.slice(1 - points), row[i]]);
+    return {columns: columns.current, more};
+  }, [], interval);
+  if (!data) return html`<${Notice} problem=${error} />`;
+  const behind = (n) => (n === null ? '–' : short(n));
+  return html`
+    <h2>Consumer groups</h2>
+    <${Notice} problem=${error} />
+    <div class="plots">
+      <${Plot} title=${data.more ? `Lag of the first ${mostGroups} groups` : 'Lag of all groups, in records'}
+        columns=${data.columns} show=${behind} series=${[['lag', '--plot2']]} />
+    </div>`;
 }
 
 // useColumns keeps the array of the columns while they are the same.

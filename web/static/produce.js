@@ -1,7 +1,8 @@
 // Writing a record by hand.
 import {useState} from 'preact/hooks';
 import {post} from './api.js';
-import {CurlButton, curl} from './curl.js';
+import {kafkaAddress, useCluster} from './cluster.js';
+import {CurlButton, curl, kcatWrite} from './curl.js';
 import {count} from './format.js';
 import {html} from './html.js';
 import {useAct} from './load.js';
@@ -10,7 +11,7 @@ import {Field, Modal, Notice} from './ui.js';
 
 // freshKey is a random Idempotency-Key. crypto.randomUUID exists on secure
 // origins only, which a node in a network is not.
-const freshKey = () => 'console-' + Array.from(crypto.getRandomValues(new Uint8Array(12)),
+export const freshKey = () => 'console-' + Array.from(crypto.getRandomValues(new Uint8Array(12)),
   (b) => b.toString(16).padStart(2, '0')).join('');
 
 // headersOf reads "Name: value" lines.
@@ -44,7 +45,10 @@ export function Produce({topic, close}) {
     setWritten(answer.results[0]);
     setForm({...form, token: freshKey()});
   };
-  const commands = [['Write this record', curl('POST', '/v1/topics/{topic}/batches', {vars, body})]];
+  const commands = [
+    ['Write this record', curl('POST', '/v1/topics/{topic}/batches', {vars, body})],
+    ...kcatWrite(kafkaAddress(useCluster()), topic.name, record),
+  ];
   return html`
     <${Modal} title=${'Write to ' + topic.name} close=${close}>
       <form onSubmit=${submit}>
@@ -80,7 +84,8 @@ export function Produce({topic, close}) {
     <//>`;
 }
 
-function Written({topic, at, close}) {
+// Written tells where a record went.
+export function Written({topic, at, close}) {
   const {partition, offset} = at;
   return html`
     <p class="notice good" role="status">Written to partition ${partition} at offset${' '}

@@ -1,9 +1,11 @@
 // One record: a row, and, opened, all that is known of it.
 import {useState} from 'preact/hooks';
 import {url} from './api.js';
+import {traceHref, traceOf, useCluster} from './cluster.js';
 import {CurlButton, curl} from './curl.js';
 import {bytes, count, fromBase64, hex, hexLimit, iso, prettyJSON, time} from './format.js';
 import {html} from './html.js';
+import {Replay} from './replay.js';
 import {href} from './route.js';
 
 const recordPath = '/v1/topics/{topic}/partitions/{partition}/records/{offset}';
@@ -62,21 +64,28 @@ function Short({text, encoding, none}) {
 function Details({topic, record}) {
   const {partition, offset} = record;
   const vars = {topic, partition, offset};
+  const [replaying, setReplaying] = useState(false);
+  const trace = traceOf(record), traces = traceHref(useCluster(), trace);
   return html`
     <dl class="facts">
       <div><dt>Partition</dt><dd>${partition}</dd></div>
       <div><dt>Offset</dt><dd>${count(offset)}</dd></div>
       <div><dt>Time</dt><dd>${time(record.timestamp)} <span class="muted">(${iso(record.timestamp)})</span></dd></div>
+      ${trace && html`<div><dt>Trace</dt><dd>${traces
+        ? html`<a href=${traces} data-trace target="_blank" rel="noreferrer"><code>${trace}</code></a>`
+        : html`<code>${trace}</code>`}</dd></div>`}
     </dl>
     <p class="bar">
       <a href=${href(['topics', topic], {partition, offset, open: offset})}>Link to this record</a>
       <a href=${url(recordPath, {vars})} target="_blank" rel="noreferrer">Its bytes</a>
+      <button type="button" onClick=${() => setReplaying(true)}>Write again</button>
       <${CurlButton} commands=${[
         ['The value as it was written', curl('GET', recordPath, {vars})],
         ['The record as JSON', curl('GET', '/v1/topics/{topic}/partitions/{partition}/records',
           {vars, query: {offset, limit: 1}})],
       ]} />
     </p>
+    ${replaying && html`<${Replay} record=${record} close=${() => setReplaying(false)} />`}
     ${record.headers.length > 0 && html`<h2>Headers</h2><${Headers} headers=${record.headers} />`}
     ${record.key !== null && html`<h2>Key</h2>
       <${Content} text=${record.key} encoding=${record.key_encoding} what="Key" />`}

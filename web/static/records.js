@@ -1,12 +1,14 @@
 // Reading a topic's records, a page at a time.
 import {useState} from 'preact/hooks';
-import {get} from './api.js';
-import {CurlButton, curl} from './curl.js';
+import {get, url} from './api.js';
+import {kafkaAddress, useCluster} from './cluster.js';
+import {CurlButton, curl, kcat} from './curl.js';
 import {count} from './format.js';
 import {html} from './html.js';
 import {useLoad} from './load.js';
 import {RecordTable} from './record.js';
 import {go, href} from './route.js';
+import {search} from './search.js';
 import {Tail} from './tail.js';
 import {Loaded} from './ui.js';
 
@@ -20,15 +22,15 @@ const mostPartitions = 256;
 // Records is a part of the topic's view. In the URL: partition ('all' of more
 // than one, the default), then where the page begins: offset, time (Unix ms),
 // from=earliest, or cursor (of a page over all partitions), else the newest
-// records; tail=1 is the live tail; open is the offset of a record to show open.
+// records; q is what they must contain; tail=1 is the live tail; open is the offset of a record to show open.
 export function Records({topic, query}) {
   const one = topic.partitions === 1 || topic.partitions > mostPartitions;
   const partition = query.partition ?? (one ? '0' : 'all');
-  const to = (change) => href(['topics', topic.name], {partition: query.partition, ...change});
+  const to = (change) => href(['topics', topic.name], {partition: query.partition, q: query.q, ...change});
   const part = {topic, partition, query, to};
   if (query.tail) {
     return html`<${Bar} ...${part} />
-      <${Tail} key=${partition} topic=${topic.name} partition=${partition} leave=${to({})} />`;
+      <${Tail} key=${partition} topic=${topic.name} partition=${partition} q=${query.q} leave=${to({})} />`;
   }
   return html`<${Page} ...${part} />`;
 }
@@ -36,7 +38,12 @@ export function Records({topic, query}) {
 // Bar chooses the partition and the place; children are more buttons.
 function Bar({topic, partition, query, to, children}) {
   const [place, setPlace] = useState('');
-  const choose = (event) => go(href(['topics', topic.name], {partition: event.target.value, tail: query.tail}));
+  const choose = (event) => go(to({partition: event.target.value, tail: query.tail}));
+  const find = (event) => {
+    event.preventDefault();
+    const {offset, time, from, tail} = query;
+    go(to({offset, time, from, tail, q: event.target.elements.q.value.trim()}));
+  };
   const jump = (event) => {
     event.preventDefault();
     if (/^\d+$/.test(place.trim())) go(to({offset: place.trim()}));
@@ -55,24 +62,30 @@ function Bar({topic, partition, query, to, children}) {
       </label>
       <form class="inline" onSubmit=${jump}>
         <label>Offset${' '}
-          <input name="offset" data-search inputmode="numeric" size="10" value=${place} disabled=${partition === 'all'}
+          <input name="offset" inputmode="numeric" size="10" value=${place} disabled=${partition === 'all'}
             title=${partition === 'all' ? 'Offsets count within a partition: choose one' : ''}
             onInput=${(event) => setPlace(event.target.value)} /></label>
         <button disabled=${partition === 'all'}>Go</button>
       </form>
       <label>Time <input name="time" type="datetime-local" step="1" onChange=${jumpToTime} /></label>
-      <span class="grow"></span>
+      <form class="inline" role="search" onSubmit=${find}>
+        <input type="search" name="q" data-search key=${query.q} aria-label="Search key, value and headers"
+          placeholder="Key, value, header ( / )" autocomplete="off" spellcheck=${false}
+          defaultValue=${query.q ?? ''} />
+        <button>Search</button>
+      </form>
+      <span class="break"></span>
       <a class="button" href=${to({from: 'earliest'})}>Oldest</a>
-      <a class="button" href=${to({})}>Newest</a>
+      <a class="button" href=${to({q: ''})}>Newest</a>
       ${!query.tail && html`<a class="button main" href=${to({tail: 1})}>Live tail</a>`}
       ${children}
     </div>`;
 }
 
 // reading is the request for a page.
-function reading(topic, partition, {offset, time, from, cursor}) {
+function reading(topic, partition, {offset, time, from, cursor, q}) {
   const most = {limit: pageLength, max_bytes: pageBytes};
-  const start = time ? {timestamp: time} : from === 'earliest' ? {from} : undefined;
+  const start = time ? {timestamp: time} : from === 'earliest' || q ? {from: 'earliest'} : undefined;
   if (partition === 'all') {
     const newest = {tail: Math.ceil(pageLength / topic.partitions)};
     const query = {...(cursor ? {cursor} : start ?? newest), ...most};
@@ -84,24 +97,39 @@ function reading(topic, partition, {offset, time, from, cursor}) {
   return ['/v1/topics/{topic}/partitions/{partition}/records', {vars: {topic: topic.name, partition}, query}];
 }
 
+// placeOf is where the page begins, in kcat's words.
+function placeOf({offset, time, from, q}) {
+  if (time) return `s@${time}`;
+  return offset ?? (from || q ? 'beginning' : String(-pageLength));
+}
+
 function Page({topic, partition, query, to}) {
   const [path, options] = reading(topic, partition, query);
-  const load = useLoad((signal) => get(path, {...options, signal}).then((page) => ({page, partition})),
-    [path, JSON.stringify(options)]);
+  const {q} = query;
+  const read = (signal) => (q ? search(path, options, q, signal) : get(path, {...options, signal}));
+  const load = useLoad((signal) => read(signal).then((page) => ({page, partition, q})),
+    [path, JSON.stringify(options), q]);
+  const address = kafkaAddress(useCluster());
+  const kcatPage = query.cursor ? [] : kcat('The same', address, ['-C', '-t', topic.name, '-e',
+    ...(partition === 'all' ? [] : ['-p', partition]), '-o', placeOf(query), '-c', String(pageLength)]);
+  // An export begins where the page does and goes on to the end of the log.
+  const whole = {...options.query, format: 'ndjson', limit: undefined, max_bytes: undefined};
   const opened = query.open === undefined ? undefined : Number(query.open);
-  const shown = ({page, partition: of}) => html`
+  const shown = ({page, partition: of, q: searched}) => html`
     <div class=${load.loading ? 'stale' : ''}>
       ${page.records.length === 0
-        ? html`<p class="empty">There are no records here.</p>`
+        ? html`<p class="empty">${searched ? 'No record here contains that.' : 'There are no records here.'}</p>`
         : html`<${RecordTable} topic=${topic.name} records=${page.records} many=${of === 'all'} opened=${opened} />`}
-      ${of === 'all'
+      ${searched ? html`<${Scanned} page=${page} to=${to} />` : of === 'all'
         ? html`<${NextOnly} page=${page} to=${to} />`
         : html`<${BothWays} page=${page} to=${to} />`}
     </div>`;
   return html`
     <${Bar} ...${{topic, partition, query, to}}>
       <button type="button" onClick=${load.reload}>Reload</button>
-      <${CurlButton} commands=${[['This page', curl('GET', path, options)]]} />
+      <a class="button" data-export download=${`${topic.name}-${partition}.ndjson`}
+        title="What is here and after, as NDJSON" href=${url(path, {...options, query: whole})}>Export</a>
+      <${CurlButton} commands=${[['This page', curl('GET', path, options)], ...kcatPage]} />
     <//>
     <${Loaded} load=${load}>${shown}<//>`;
 }
@@ -118,6 +146,15 @@ function BothWays({page, to}) {
       <span data-range>${last === undefined ? 'none' : `${count(first)} – ${count(last)}`}
         <span class="muted"> of ${count(start)} – ${count(end)}</span></span>
       <${To} name="Next" mark="data-next" href=${next < end && to({offset: next})} />
+    </nav>`;
+}
+
+// Scanned tells how far a search has looked, and goes on.
+function Scanned({page, to}) {
+  return html`
+    <nav class="pages" aria-label="Pages">
+      <span data-scanned=${page.scanned}>${count(page.records.length)} of ${count(page.scanned)} records</span>
+      <${To} name="Search on" mark="data-next" href=${page.next && to(page.next)} />
     </nav>`;
 }
 

@@ -1,9 +1,11 @@
 // The live tail.
 import {useEffect, useRef, useState} from 'preact/hooks';
-import {CurlButton, curl} from './curl.js';
+import {kafkaAddress, useCluster} from './cluster.js';
+import {CurlButton, curl, kcat} from './curl.js';
 import {count} from './format.js';
 import {html} from './html.js';
 import {RecordTable} from './record.js';
+import {matcher} from './search.js';
 import {Follower} from './stream.js';
 import {Notice} from './ui.js';
 
@@ -21,9 +23,12 @@ const words = {
 };
 
 // Tail shows records as they are written, the newest first. leave is the
-// fragment of the pages.
-export function Tail({topic, partition, leave}) {
-  const {records, seen, state, problem, follower} = useFollower(topic, partition);
+// fragment of the pages; q, if there is one, is what they must contain.
+export function Tail({topic, partition, q, leave}) {
+  const {records, seen, state, problem, follower} = useFollower(topic, partition, q);
+  const address = kafkaAddress(useCluster());
+  const commands = [['The same stream', command(topic, partition)], ...kcat('The same', address,
+    ['-C', '-t', topic, ...(partition === 'all' ? [] : ['-p', partition]), '-o', 'end'])];
   const stopped = state === 'stopped' || state === 'failed';
   return html`
     <div class="bar tailing" data-state=${state}>
@@ -34,7 +39,7 @@ export function Tail({topic, partition, leave}) {
       <span class="muted" data-seen=${seen}>${count(seen)} ${seen === 1 ? 'record' : 'records'} came${
         seen > kept && `, the last ${count(kept)} are shown`}</span>
       <span class="grow"></span>
-      <${CurlButton} commands=${[['The same stream', command(topic, partition)]]} />
+      <${CurlButton} commands=${commands} />
       <a class="button" href=${leave}>To the pages</a>
     </div>
     <${Notice} problem=${problem} />
@@ -53,11 +58,12 @@ function command(topic, partition) {
 }
 
 // useFollower follows for as long as the view is there.
-function useFollower(topic, partition) {
+function useFollower(topic, partition, q) {
   const [state, setState] = useState({name: 'connecting', problem: undefined});
   const [drawn, setDrawn] = useState({records: [], seen: 0});
   const follower = useRef();
   useEffect(() => {
+    const wanted = q ? matcher(q) : () => true;
     let records = [], seen = 0, timer;
     const draw = () => {
       timer = undefined;
@@ -67,7 +73,7 @@ function useFollower(topic, partition) {
       topic, partition,
       onRecords: (more) => {
         seen += more.length;
-        records = [...more.slice(-kept).reverse(), ...records].slice(0, kept);
+        records = [...more.filter(wanted).slice(-kept).reverse(), ...records].slice(0, kept);
         timer ??= setTimeout(draw, drawEvery);
       },
       onState: (name, problem) => setState({name, problem}),
@@ -77,6 +83,6 @@ function useFollower(topic, partition) {
       clearTimeout(timer);
       follower.current.stop();
     };
-  }, [topic, partition]);
+  }, [topic, partition, q]);
   return {...drawn, state: state.name, problem: state.problem, follower};
 }

@@ -2,6 +2,7 @@
 import {useState} from 'preact/hooks';
 import {del, get} from './api.js';
 import {Configs} from './configs.js';
+import {Consumers} from './consumers.js';
 import {CurlButton, curl} from './curl.js';
 import {count} from './format.js';
 import {html} from './html.js';
@@ -20,10 +21,12 @@ export function Topic({name, part = 'records', query}) {
   const tabs = [
     ['records', 'Records', href(['topics', name])],
     ['partitions', 'Partitions', href(['topics', name, 'partitions'])],
+    ['consumers', 'Consumers', href(['topics', name, 'consumers'])],
     ['configs', 'Configs', href(['topics', name, 'configs'])],
   ];
   const shown = (topic) => {
     if (part === 'partitions') return html`<${Partitions} name=${name} />`;
+    if (part === 'consumers') return html`<${Consumers} name=${name} />`;
     if (part === 'configs') return html`<${Configs} topic=${topic} changed=${load.reload} />`;
     return html`<${Records} topic=${topic} query=${query} />`;
   };
