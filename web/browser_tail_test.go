@@ -142,7 +142,7 @@ func (s *site) tailThroughFailover() {
 	s.await(`document.querySelector('[data-tile="Nodes alive"]')?.innerText.includes("2 of 3")`)
 	s.await(fmt.Sprintf(`document.querySelector("[data-node='%d']").innerText.includes("away")`, victim))
 	s.await(`document.querySelector('[data-tile="Under-replicated"].warn')`)
-	s.await(`document.querySelectorAll('[data-trouble^="steady/"]').length === 3`)
+	s.await(fmt.Sprintf(`document.querySelector("[data-trouble='again/0']")?.innerText.includes("node %d")`, victim))
 }
 
 // writeOne writes a record to one of three partitions and returns its place.
