@@ -235,9 +235,7 @@ func (r *replayed) record(rec *record.Record) error {
 			l = &group.ConsumerLog{}
 		}
 		r.consumers[e.Group] = l
-		if !l.Take(e.Consumer, rec.Timestamp) {
-			delete(r.consumers, e.Group)
-		}
+		l.Take(e.Consumer, rec.Timestamp)
 		return nil
 	}
 	if !e.OfOffset {
@@ -274,6 +272,10 @@ func (r *replayed) finish() {
 		put(id, group.Restore(now, md, r.s.c.o.Group))
 	}
 	for id, l := range r.consumers {
+		if !l.Alive() {
+			delete(r.consumers, id)
+			continue
+		}
 		put(id, group.RestoreConsumerGroup(now, id, l, r.s.c.o.Group, catalog{r.s.c.o.Topics}))
 	}
 	for id, e := range r.s.groups {

@@ -231,43 +231,46 @@ func (c *crowd) settle() {
 // Whatever members, time, topics, writes and coordinators do, no partition is
 // read by two members at once; left to itself, the group comes to rest and
 // everything is read that somebody wants.
-func TestConsumerGroupProperties(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		c := &crowd{t: t}
-		c.topics.set("t", 4)
-		c.topics.set("u", 1)
-		c.g = group.NewConsumerGroup("g", c.cfg, &c.topics)
-		for range rapid.IntRange(1, 150).Draw(t, "steps") {
-			c.act()
-			c.check()
+func TestConsumerGroupProperties(t *testing.T) { rapid.Check(t, consumerProperties) }
+
+// FuzzConsumerGroup has the fuzzer choose what happens.
+func FuzzConsumerGroup(f *testing.F) { f.Fuzz(rapid.MakeFuzz(consumerProperties)) }
+
+func consumerProperties(t *rapid.T) {
+	c := &crowd{t: t}
+	c.topics.set("t", 4)
+	c.topics.set("u", 1)
+	c.g = group.NewConsumerGroup("g", c.cfg, &c.topics)
+	for range rapid.IntRange(1, 150).Draw(t, "steps") {
+		c.act()
+		c.check()
+	}
+	if len(c.readers) == 0 {
+		return
+	}
+	c.now += 60_000 // who ended without a word is forgotten
+	c.settle()
+	if c.g.State() != group.Stable {
+		t.Fatalf("the group is %s", c.g.State())
+	}
+	wanted, read := 0, 0
+	for _, topic := range c.topics.all {
+		if slices.ContainsFunc(c.readers, func(r *reader) bool { return slices.Contains(r.names, topic.Name) }) {
+			wanted += int(topic.Partitions)
 		}
-		if len(c.readers) == 0 {
-			return
-		}
-		c.now += 60_000 // who ended without a word is forgotten
-		c.settle()
-		if c.g.State() != group.Stable {
-			t.Fatalf("the group is %s", c.g.State())
-		}
-		wanted, read := 0, 0
-		for _, topic := range c.topics.all {
-			if slices.ContainsFunc(c.readers, func(r *reader) bool { return slices.Contains(r.names, topic.Name) }) {
-				wanted += int(topic.Partitions)
+	}
+	for _, r := range c.readers {
+		read += len(r.reads)
+		for p := range r.reads {
+			topic, _ := c.topics.TopicByID(p.Topic)
+			if !slices.Contains(r.names, topic.Name) || p.Partition >= topic.Partitions {
+				t.Fatalf("%s reads %v, of topic %q", r.id, p, topic.Name)
 			}
 		}
-		for _, r := range c.readers {
-			read += len(r.reads)
-			for p := range r.reads {
-				topic, _ := c.topics.TopicByID(p.Topic)
-				if !slices.Contains(r.names, topic.Name) || p.Partition >= topic.Partitions {
-					t.Fatalf("%s reads %v, of topic %q", r.id, p, topic.Name)
-				}
-			}
-		}
-		if read != wanted {
-			t.Fatalf("%d of %d partitions are read", read, wanted)
-		}
-	})
+	}
+	if read != wanted {
+		t.Fatalf("%d of %d partitions are read", read, wanted)
+	}
 }
 
 // A replay of everything that was written makes the group that wrote it.
@@ -300,4 +303,23 @@ func text(md *group.Metadata) string {
 		s += fmt.Sprintf("\n%s %s %+v", md.Members[i].ID, md.Members[i].Instance, *md.Members[i].Consumer)
 	}
 	return s
+}
+
+// consumerRecords are one of each kind that a group of two members writes.
+func consumerRecords() (list []group.LogRecord) {
+	var all topics
+	all.set("t", 2)
+	g := group.NewConsumerGroup("g", group.Config{}, &all)
+	for i, id := range []string{"a", "b"} {
+		regex := "t.*"
+		for _, e := range g.Step(1, group.ConsumerHeartbeat{
+			Token: group.Token(i + 1), MemberID: id, Instance: "i" + id, Rack: "r", Rebalance: 1e9, Said: true,
+			Names: []string{"t"}, Regex: &regex, Owned: []group.PartitionID{},
+		}) {
+			if s, ok := e.(group.Store); ok {
+				list = append(list, s.Records...)
+			}
+		}
+	}
+	return list
 }

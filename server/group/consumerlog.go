@@ -224,9 +224,13 @@ type ConsumerLog struct {
 	alive         bool
 }
 
+// Alive tells whether, after all records, there is a group. Between them it
+// says nothing: a member's records may stand before the group's own, and do
+// after a compaction.
+func (l *ConsumerLog) Alive() bool { return l.alive }
+
 // Take takes the next record of the group; at is its time, Unix milliseconds.
-// What is left tells whether there is a group.
-func (l *ConsumerLog) Take(e *ConsumerEntry, at int64) (left bool) {
+func (l *ConsumerLog) Take(e *ConsumerEntry, at int64) {
 	if l.members == nil {
 		l.members = make(map[string]*consumerMember)
 	}
@@ -255,7 +259,6 @@ func (l *ConsumerLog) Take(e *ConsumerEntry, at int64) (left bool) {
 		m.assigned, m.revoking = e.said.assigned, e.said.revoking
 		m.epoch, m.previous, m.state = e.said.epoch, e.said.previous, e.said.state
 	}
-	return l.alive
 }
 
 // RestoreConsumerGroup makes a group of what its log says. Its members have a

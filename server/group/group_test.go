@@ -302,6 +302,9 @@ func FuzzParse(f *testing.F) {
 	f.Add(md.Key(), md.Value())
 	c := group.Commit{Offset: 7, LeaderEpoch: 2, Metadata: "m", At: 9}
 	f.Add(group.OffsetKey("g", group.TopicPartition{Topic: "t", Partition: 1}), c.Value())
+	for _, r := range consumerRecords() {
+		f.Add(r.Key, r.Value)
+	}
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		e, ok, err := group.Parse(key, value)
 		if err != nil && (ok || !errors.Is(err, group.ErrCorrupt)) {
@@ -313,5 +316,13 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("%+v: %v %v", again, ok, err)
 			}
 		}
+		if ok && e.Consumer != nil && value != nil {
+			again, ok, err := group.Parse(key, e.Consumer.Value())
+			if !ok || err != nil || again.Consumer.Text(hexID) != e.Consumer.Text(hexID) {
+				t.Errorf("%s\nbecame\n%s: %v %v", e.Consumer.Text(hexID), again.Consumer.Text(hexID), ok, err)
+			}
+		}
 	})
 }
+
+func hexID(id [16]byte) string { return fmt.Sprintf("%x", id) }
