@@ -48,7 +48,7 @@ func TestDeployedSettings(t *testing.T) {
 		}
 	}
 	// What is other programs', and Docker's own.
-	others := []string{"config", "build-arg", "build", "now", "chown", "from", "interval", "timeout", "start-period",
+	others := []string{"config", "build-arg", "build", "now", "chown", "from", "interval", "enable-feature", "timeout", "start-period",
 		"retries", "storage", "wait", "replicas", "set", "namespace"}
 	seen := 0
 	for _, file := range files {
