@@ -69,8 +69,9 @@ func (r *Replica) Follow(ctx context.Context, epoch int32, a partition.FetchAnsw
 	trim := err == nil && a.LogStart > r.log.StartOffset() && a.LogStart <= r.st.HighWatermark()
 	if trim && r.snap.saved < a.LogStart && r.st.HasDerived() {
 		// The snapshot waits for a watermark that later answers bring: not
-		// here. One of those finds it saved.
+		// here. Who takes it trims, for there may be no answer after those.
 		trim = false
+		r.snap.owed = a.LogStart
 		r.snapshotNow()
 	}
 	r.mu.Unlock()

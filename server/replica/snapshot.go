@@ -20,6 +20,7 @@ type snapshots struct {
 	hinted int64 // watermark that the log was told
 	grown  int64 // bytes appended since it was taken
 	taking bool  // one is being taken in the background
+	owed   int64 // the leader's log start, where this log is trimmed to once one is saved
 	timer  *time.Timer
 }
 
@@ -117,16 +118,34 @@ func (r *Replica) timedSnapshot() {
 	r.background()
 }
 
+// background takes a snapshot, and trims what waited for it.
 func (r *Replica) background() {
 	defer r.wg.Done()
 	err := r.snapshot(r.ctx)
+	for to := int64(0); err == nil && r.owes(&to); {
+		err = r.trim(r.ctx, to) // it takes a snapshot if the last one is too old
+		r.changed()
+	}
+	if err == nil {
+		return
+	}
 	r.mu.Lock()
 	r.snap.taking = false
 	r.mu.Unlock()
-	if err != nil && r.ctx.Err() == nil && !errors.Is(err, partition.ErrNotLeader) {
+	if r.ctx.Err() == nil && !errors.Is(err, partition.ErrNotLeader) {
 		r.opts.Logger.Warn("partition state not saved",
 			"topic", r.opts.Topic, "partition", r.opts.ID.Partition, "error", err)
 	}
+}
+
+// owes tells whether this log is to be trimmed to where the leader's starts, if
+// that waited for a snapshot. If not, another one may be taken from then on.
+func (r *Replica) owes(to *int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	*to, r.snap.owed = r.snap.owed, 0
+	r.snap.taking = *to > r.log.StartOffset() && r.down == nil && !r.repairing
+	return r.snap.taking
 }
 
 // snapshot copies the derived state, waits until the watermark has passed it,
