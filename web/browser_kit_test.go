@@ -47,9 +47,10 @@ func browser(t *testing.T) string {
 // tab is a page in the browser. What the page itself complains of (exceptions,
 // a broken policy, files that are missing) fails the test.
 type tab struct {
-	t    *testing.T
-	ctx  context.Context
-	base string
+	t     *testing.T
+	ctx   context.Context
+	base  string
+	shown int // views so far
 
 	mu       sync.Mutex
 	expected []string // parts of complaints that the test provokes
@@ -120,10 +121,13 @@ func (p *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// show opens a view: what follows "/#/" in the URL.
+// show opens a view: what follows "/#/" in the URL. The number makes it another
+// page each time, which is loaded anew, by one navigation: after two, the end of
+// the first could be taken for that of the second.
 func (p *tab) show(fragment string) {
 	p.t.Helper()
-	p.do(chromedp.Navigate("about:blank"), chromedp.Navigate(p.base+"/#/"+fragment))
+	p.shown++
+	p.do(chromedp.Navigate(fmt.Sprintf("%s/?%d#/%s", p.base, p.shown, fragment)))
 }
 
 // text is what the page shows.

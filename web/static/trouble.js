@@ -11,6 +11,7 @@ const mostRows = 50;
 
 async function troubled(signal) {
   const {topics} = await get('/v1/topics', {query: {limit: mostTopics}, signal});
+  topics.sort((a, b) => Number(a.internal ?? false) - Number(b.internal ?? false)); // the users' own first
   const asked = await Promise.allSettled(topics.map(async ({name}) => {
     const {partitions} = await get('/v1/topics/{topic}/partitions', {vars: {topic: name}, signal});
     return partitions.filter((p) => !p.leader || p.isr.length < p.replicas.length).map((p) => ({name, ...p}));
