@@ -151,13 +151,19 @@ func (c *Core) HasRefused(id meta.NodeID, epoch uint64) bool {
 }
 
 // Changed takes events of the metadata: they decide whether there is anything
-// to care for.
+// to care for. A broker that was fenced has to be heard from anew before it
+// counts as alive: one that leaves in good order fences itself.
 func (c *Core) Changed(events []meta.Event) {
 	for _, e := range events {
-		switch e.(type) {
-		case meta.TopicCreated, meta.PartitionsAdded, meta.PartitionChanged, meta.BrokerChanged:
+		switch e := e.(type) {
+		case meta.TopicCreated, meta.PartitionsAdded, meta.PartitionChanged:
 			c.dirty = true
-			return
+		case meta.BrokerChanged:
+			c.dirty = true
+			if s, ok := c.seen[e.New.ID]; ok && e.New.Fenced && !e.Old.Fenced {
+				s.beat = false
+				c.seen[e.New.ID] = s
+			}
 		}
 	}
 }

@@ -107,6 +107,24 @@ func TestNewControllerWaitsASession(t *testing.T) {
 	w.want(w.settle(), "fence 2")
 }
 
+// A broker that leaves fences itself, and its last heartbeats don't bring it
+// back; a later one would.
+func TestLeavingBrokerStaysFenced(t *testing.T) {
+	w := newWorld(t, 3)
+	w.core.Lead(w.now, w.img)
+	w.heard(1, 2, 3)
+	w.settle()
+	b, _ := w.img.Broker(2)
+	w.now += 10
+	w.apply(&meta.FenceBroker{ID: 2, Epoch: b.Epoch})
+	w.want(w.settle())
+	w.now += 10
+	w.heard(1, 3)
+	w.want(w.settle())
+	w.heard(2)
+	w.want(w.settle(), "unfence 2")
+}
+
 func TestSilenceFencesAndHeartbeatUnfences(t *testing.T) {
 	w := newWorld(t, 3)
 	topic := w.topic(1, true, 2, 1, 3)
