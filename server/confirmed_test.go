@@ -3,60 +3,48 @@ package server
 import (
 	"errors"
 	"sync"
-	"sync/atomic"
 	"testing"
+	"testing/synctest"
 )
 
 // A round that began before a request does not count for it, and those that
 // come meanwhile share the next.
 func TestRoundsAreShared(t *testing.T) {
-	var q rounds
-	var begun atomic.Int32
-	gates := []chan struct{}{make(chan struct{}), make(chan struct{}), make(chan struct{})}
-	failed := errors.New("failed")
-	started := make(chan int32, len(gates))
-	confirm := func() error {
-		n := begun.Add(1)
-		started <- n
-		<-gates[n-1]
-		if n == 2 {
-			return failed
+	synctest.Test(t, func(t *testing.T) {
+		var q rounds
+		begun := 0 // rounds follow each other
+		gates := []chan struct{}{make(chan struct{}), make(chan struct{})}
+		failed := errors.New("failed")
+		confirm := func() error {
+			begun++
+			<-gates[begun-1]
+			if begun == 2 {
+				return failed
+			}
+			return nil
 		}
-		return nil
-	}
-	var wg sync.WaitGroup
-	var first error
-	wg.Go(func() { first = q.join(t.Context(), confirm) })
-	<-started
-	errs := make([]error, 20)
-	var waiting sync.WaitGroup
-	for i := range errs {
-		waiting.Go(func() { errs[i] = q.join(t.Context(), confirm) })
-	}
-	for { // until the second round has somebody who will run it
-		q.mu.Lock()
-		next := q.next
-		q.mu.Unlock()
-		if next != nil {
-			break
+		var group sync.WaitGroup
+		errs := make([]error, 21)
+		join := func(i int) { group.Go(func() { errs[i] = q.join(t.Context(), confirm) }) }
+		join(0)
+		synctest.Wait()
+		for i := range 20 {
+			join(i + 1)
 		}
-	}
-	close(gates[0])
-	wg.Wait()
-	if first != nil {
-		t.Error(first)
-	}
-	<-started
-	close(gates[1])
-	close(gates[2])
-	waiting.Wait()
-	shared := 0
-	for _, err := range errs {
-		if errors.Is(err, failed) {
-			shared++
+		synctest.Wait()
+		if begun != 1 {
+			t.Errorf("%d rounds at once", begun)
 		}
-	}
-	if n := begun.Load(); n > 3 || shared == 0 {
-		t.Errorf("%d rounds for 21 requests, %d shared the second", n, shared)
-	}
+		close(gates[0])
+		close(gates[1])
+		group.Wait()
+		if begun != 2 || errs[0] != nil {
+			t.Errorf("%d rounds for 21 requests; the first: %v", begun, errs[0])
+		}
+		for _, err := range errs[1:] {
+			if !errors.Is(err, failed) {
+				t.Errorf("who came during the first round shares the second: %v", err)
+			}
+		}
+	})
 }
