@@ -263,9 +263,14 @@ func (l *ConsumerLog) Take(e *ConsumerEntry, at int64) {
 
 // RestoreConsumerGroup makes a group of what its log says. Its members have a
 // whole session from now on to be heard of.
+//
+// Where a write was refused and a later one was not, the log has gaps: members
+// may be ahead of the group, which then goes past them, and a partition may have
+// two holders, of which nobody told the later one so.
 func RestoreConsumerGroup(now int64, id string, l *ConsumerLog, cfg Config, topics Catalog) *ConsumerGroup {
 	g := NewConsumerGroup(id, cfg, topics)
 	g.epoch, g.shared, g.hash, g.changed = l.epoch, l.shared, l.hash, l.changed
+	ahead := int32(0)
 	for member, m := range l.members {
 		if m.id != member {
 			continue // what is left of a member that was removed
@@ -287,13 +292,35 @@ func RestoreConsumerGroup(now int64, id string, l *ConsumerLog, cfg Config, topi
 		if m.instance != "" {
 			g.static[m.instance] = member
 		}
-		for _, set := range []map[PartitionID]int32{m.assigned, m.revoking} {
-			for p := range set {
-				g.holders[p] = member
-			}
-		}
+		ahead = max(ahead, m.epoch)
+	}
+	if ahead > g.epoch {
+		g.epoch, g.dirty.epoch = ahead+1, true
+	}
+	for _, member := range g.ids() {
+		g.hold(g.members[member])
 	}
 	return g
+}
+
+// hold notes what a member of the log holds, or takes it from whoever got it
+// later.
+func (g *ConsumerGroup) hold(m *consumerMember) {
+	for _, set := range []map[PartitionID]int32{m.assigned, m.revoking} {
+		for p, since := range set {
+			other := g.members[g.holders[p]]
+			if other == nil || other == m {
+				g.holders[p] = m.id
+				continue
+			}
+			later := m
+			if at, ok := other.assigned[p]; ok && at > since {
+				later, g.holders[p] = other, m.id
+			}
+			delete(later.assigned, p)
+			later.dirty.current = true
+		}
+	}
 }
 
 // onStored gives out the replies that waited for a Store, or fails them and has
@@ -322,7 +349,7 @@ func (g *ConsumerGroup) onStored(e *Stored) {
 		switch {
 		case e.Err == nil && w.seq <= g.stored:
 			g.out = append(g.out, w.reply)
-		case e.Err != nil && w.seq == e.Seq:
+		case e.Err != nil && w.seq >= e.Seq: // what came later rests on it
 			g.out = append(g.out, Reply{Token: w.reply.Token, Err: e.Err, MemberID: w.reply.MemberID})
 		default:
 			return false
