@@ -6,7 +6,7 @@ FUZZTIME ?= 10s
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cluster cluster-stop test race fuzz soak lint alerts gen clients realrun sim browser
+.PHONY: help build run cluster cluster-stop test race fuzz soak lint alerts gen clients realrun sim browser browser-jaeger
 .PHONY: bench bench-cluster bench-failover bench-tracing bench-kafka jaeger jaeger-stop jaeger-test trace-demo demo
 .PHONY: browser-jaeger compat compat-full chaos chaos-reference test-root helm release release-check check-clean clean
 
