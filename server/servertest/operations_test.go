@@ -73,10 +73,14 @@ func liveMetrics(t *testing.T) map[string]*family {
 	if err := cl.ProduceSync(t.Context(), kgo.StringRecord("y")).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
+	call(t, c.Nodes[0], "PUT /v1/groups/h/offsets", `{"topic":"t","to":"earliest"}`, jsonType).want(t, http.StatusOK)
 	live := map[string]*family{}
-	for _, n := range c.Nodes {
-		scrape(t, n, live)
-	}
+	eventually(t, "the group's coordinator shows its lag", func() bool { // once it knows where the partitions end
+		for _, n := range c.Nodes {
+			scrape(t, n, live)
+		}
+		return live["chronik_group_lag"] != nil
+	})
 	return live
 }
 
