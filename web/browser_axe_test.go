@@ -20,33 +20,87 @@ type violation struct {
 	Nodes            []struct{ HTML, FailureSummary string }
 }
 
+// views are all there are, each with a text that it shows once it is loaded.
+// The steps before made what is in them.
+var views = map[string]string{
+	"": "Nodes alive", "topics": "orders", "topics?q=none": "No topic begins", "topics/pages": "record 119",
+	"topics/orders": "Choose a partition to page back",
+	"topics/values?open=0&offset=0&partition=0": "12345678901234567890",
+	"topics/haystack?q=needle":                  "Needle-1",
+	"topics/haystack?q=nowhere":                 "No record here contains that",
+	"topics/orders/partitions":                  "node",
+	"topics/jobs/consumers":                     "workers",
+	"topics/pages/consumers":                    "No consumer group reads this topic",
+	"topics/orders/configs":                     "retention.ms",
+	"topics/orders?tail=1":                      "Waiting for",
+	"topics/none":                               "unknown_topic",
+	"groups":                                    "workers",
+	"groups/workers":                            "Coordinator",
+	"groups/none":                               "unknown_group",
+	"nodes":                                     "Voters",
+	"nowhere":                                   "There is nothing here",
+}
+
+// dialogs are all there are: the view, and the button that opens one there.
+var dialogs = map[string]string{
+	"": "?", "nodes": "Copy as curl", "topics": "New topic", "topics/orders": "Write a record", "topics/pages": "Delete",
+	"topics/orders/configs": "Change", "groups/workers": "Reset offsets",
+	"topics/values?open=0&offset=0&partition=0": "Write again",
+}
+
+// each calls look with the name of every view and dialog while it is shown.
+func (s *site) each(look func(name string)) {
+	s.t.Helper()
+	s.expect("404")
+	for view, text := range views {
+		s.show(view)
+		s.awaitText(text)
+		look(view)
+	}
+	for view, button := range dialogs {
+		s.show(view)
+		s.press(button)
+		s.await(`document.querySelector("dialog[open]")`)
+		look(view + " " + button)
+	}
+}
+
 // accessible has axe-core judge every view, light and dark, dialogs too.
 func (s *site) accessible() {
 	for _, theme := range []string{"auto", "dark"} {
 		s.show("")
 		s.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`localStorage.setItem("chronik.theme", %q)`, theme)))
-		for view, text := range map[string]string{
-			"": "Nodes alive", "topics": "orders", "topics?q=none": "No topic begins", "topics/pages": "record 119",
-			"topics/values?open=0&offset=0&partition=0": "12345678901234567890", "topics/orders/partitions": "node",
-			"topics/orders/configs": "retention.ms", "topics/orders?tail=1": "Waiting for", "groups": "workers",
-			"groups/workers": "Coordinator", "nodes": "Voters", "nowhere": "There is nothing here",
-		} {
-			s.show(view)
-			s.awaitText(text)
-			s.judge(theme + " " + view)
-		}
-		for view, button := range map[string]string{
-			"topics": "New topic", "topics/orders": "Write a record", "topics/pages": "Delete",
-			"groups/workers": "Reset offsets", "nodes": "Copy as curl", "": "?",
-		} {
-			s.show(view)
-			s.press(button)
-			s.await(`document.querySelector("dialog[open]")`)
-			s.judge(theme + " " + view + ": " + button)
-		}
+		s.each(func(name string) { s.judge(theme + " " + name) })
 	}
 	s.do(chromedp.Evaluate[chromedp.Void](`localStorage.removeItem("chronik.theme")`))
 }
+
+// narrow looks at every view and dialog on a telephone's screen: nothing may be
+// wider, and nothing in a dialog beside it.
+func (s *site) narrow() {
+	const width = 375
+	s.do(chromedp.EmulateViewport(width, 720, chromedp.EmulateMobile))
+	defer s.do(chromedp.EmulateViewport(1280, 900))
+	s.each(func(name string) {
+		if w := value[int](s.tab, `document.documentElement.scrollWidth`); w > width {
+			s.t.Errorf("%q is %d wide", name, w)
+		}
+		if out := value[[]string](s.tab, outside); len(out) > 0 {
+			s.t.Errorf("%q: outside of the dialog: %q", name, out)
+		}
+		s.shot("narrow " + strings.NewReplacer("/", " ", "?", " ").Replace(name))
+	})
+}
+
+// outside lists what an open dialog holds but does not show.
+const outside = `(() => {
+	const dialog = document.querySelector("dialog[open]"), box = dialog?.getBoundingClientRect();
+	if (!dialog) return [];
+	return [dialog, ...dialog.querySelectorAll(":not(option, datalist)")].filter((e) => {
+		const own = e.getBoundingClientRect();
+		return own.left < Math.max(0, box.left) || own.right > Math.min(innerWidth, box.right) + 1;
+	}).map((e) => e.outerHTML.slice(0, 200));
+})()`
 
 // judge fails for each violation on the page as it is.
 func (s *site) judge(what string) {

@@ -416,21 +416,3 @@ func (s *site) dark() {
 	s.press("Theme: dark")
 	s.await(fmt.Sprintf(`%s === %q`, background, light))
 }
-
-// narrow looks at every view on a telephone's screen: nothing may be wider.
-func (s *site) narrow() {
-	s.do(chromedp.EmulateViewport(375, 720, chromedp.EmulateMobile))
-	defer s.do(chromedp.EmulateViewport(1280, 900))
-	for view, text := range map[string]string{
-		"": "Nodes alive", "topics": "orders", "topics/values?open=0&offset=0&partition=0": "12345678901234567890",
-		"topics/pages": "record 119", "topics/orders/partitions": "node", "topics/orders/configs": "retention.ms",
-		"topics/orders?tail=1": "Waiting for", "groups": "workers", "groups/workers": "Coordinator", "nodes": "Voters",
-	} {
-		s.show(view)
-		s.awaitText(text)
-		if w := value[int](s.tab, `document.documentElement.scrollWidth`); w > 375 {
-			s.t.Errorf("%q is %d wide", view, w)
-		}
-		s.shot("narrow " + strings.NewReplacer("/", " ", "?", " ").Replace(view))
-	}
-}

@@ -35,9 +35,11 @@ export function Records({topic, query}) {
   return html`<${Page} ...${part} />`;
 }
 
-// Bar chooses the partition and the place; children are more buttons.
+// Bar chooses the partition, what to look for, and the place; children are more
+// buttons. A small screen has the place and those behind a button.
 function Bar({topic, partition, query, to, children}) {
   const [place, setPlace] = useState('');
+  const [unfolded, setUnfolded] = useState(false);
   const choose = (event) => go(to({partition: event.target.value, tail: query.tail}));
   const find = (event) => {
     event.preventDefault();
@@ -60,25 +62,29 @@ function Bar({topic, partition, query, to, children}) {
           ${Array.from({length: topic.partitions}, (_, i) => html`<option value=${String(i)}>${i}</option>`)}
         </select>
       </label>
-      <form class="inline" onSubmit=${jump}>
-        <label>Offset${' '}
-          <input name="offset" inputmode="numeric" size="10" value=${place} disabled=${partition === 'all'}
-            title=${partition === 'all' ? 'Offsets count within a partition: choose one' : ''}
-            onInput=${(event) => setPlace(event.target.value)} /></label>
-        <button disabled=${partition === 'all'}>Go</button>
-      </form>
-      <label>Time <input name="time" type="datetime-local" step="1" onChange=${jumpToTime} /></label>
-      <form class="inline" role="search" onSubmit=${find}>
+      <form class="inline find" role="search" onSubmit=${find}>
         <input type="search" name="q" data-search key=${query.q} aria-label="Search key, value and headers"
           placeholder="Key, value, header ( / )" autocomplete="off" spellcheck=${false}
           defaultValue=${query.q ?? ''} />
         <button>Search</button>
       </form>
-      <span class="break"></span>
-      <a class="button" href=${to({from: 'earliest'})}>Oldest</a>
-      <a class="button" href=${to({q: ''})}>Newest</a>
       ${!query.tail && html`<a class="button main" href=${to({tail: 1})}>Live tail</a>`}
-      ${children}
+      <button type="button" class="fold" aria-expanded=${unfolded} aria-controls="place"
+        onClick=${() => setUnfolded(!unfolded)}>${unfolded ? 'Less' : 'More'}</button>
+      <span class="break"></span>
+      <div id="place" class="folded" data-unfolded=${unfolded}>
+        <form class="inline" onSubmit=${jump}>
+          <label>Offset${' '}
+            <input name="offset" inputmode="numeric" size="10" value=${place} disabled=${partition === 'all'}
+              title=${partition === 'all' ? 'Offsets count within a partition: choose one' : ''}
+              onInput=${(event) => setPlace(event.target.value)} /></label>
+          <button disabled=${partition === 'all'}>Go</button>
+        </form>
+        <label>Time <input name="time" type="datetime-local" step="1" onChange=${jumpToTime} /></label>
+        <a class="button" href=${to({from: 'earliest'})}>Oldest</a>
+        <a class="button" href=${to({q: ''})}>Newest</a>
+        ${children}
+      </div>
     </div>`;
 }
 
