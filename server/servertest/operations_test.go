@@ -18,6 +18,7 @@ import (
 const (
 	operationsFile = "../../docs/OPERATIONS.md"
 	alertsFile     = "../../deploy/prometheus/alerts.yml"
+	alertTestsFile = "../../deploy/prometheus/alerts_test.yml"
 	dashboardFile  = "../../deploy/grafana/chronik.json"
 )
 
@@ -85,13 +86,17 @@ func liveMetrics(t *testing.T) map[string]*family {
 }
 
 // The dashboard and the alerts name metrics and labels that exist, every alert
-// is explained, and docs/OPERATIONS.md lists every metric.
+// is explained and tested, and docs/OPERATIONS.md lists every metric.
 func TestOperations(t *testing.T) {
 	live := liveMetrics(t)
 	for what, expr := range expressions(t) {
 		checkNames(t, live, what, expr)
 	}
 	page := generated(t, operationsFile, "metrics", metricsTable(t, live))
+	tests, err := os.ReadFile(alertTestsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, r := range alertRules(t) {
 		if heading := "\n### " + r.Alert + "\n"; !strings.Contains(page, heading) {
 			t.Errorf("%s has no section %q", operationsFile, strings.TrimSpace(heading))
@@ -101,6 +106,9 @@ func TestOperations(t *testing.T) {
 		}
 		if r.Annotations["summary"] == "" || r.Labels["severity"] != "critical" && r.Labels["severity"] != "warning" {
 			t.Errorf("%s lacks a summary or a severity", r.Alert)
+		}
+		if !regexp.MustCompile(`\b` + r.Alert + `\b`).Match(tests) {
+			t.Errorf("%s does not test %s", alertTestsFile, r.Alert)
 		}
 	}
 }
