@@ -226,10 +226,13 @@ func (s *site) allPartitions() {
 	s.await(`document.querySelectorAll("[data-record]").length === 50`)
 	s.press("Oldest")
 	s.await(`document.querySelector("[data-record='0/0']")`)
+	s.await(`document.body.innerText.includes("Choose a partition to page back")`)
 	seen := make(map[string]int)
+	var pages [][]string
 	for range 10 {
 		s.await(`!document.querySelector(".stale")`)
 		rows := s.rows()
+		pages = append(pages, rows)
 		for _, row := range rows {
 			seen[row]++
 		}
@@ -246,6 +249,7 @@ func (s *site) allPartitions() {
 			}
 		}
 	}
+	s.backThrough(pages)
 	s.choose("partition", "2")
 	s.awaitRows("2/0", "2/39", 40)
 	s.press("Partitions")
@@ -256,6 +260,27 @@ func (s *site) allPartitions() {
 			return /node \d/.test(row) && row.includes("1, 2, 3") === false || row.includes("40");
 		})()`, p))
 	}
+}
+
+// backThrough pages back from the last of these pages, by key and by button, and
+// across a reload.
+func (s *site) backThrough(pages [][]string) {
+	s.t.Helper()
+	if len(pages) < 3 {
+		s.t.Fatalf("%d pages are not enough to go back through", len(pages))
+	}
+	for i := len(pages) - 2; i >= 0; i-- {
+		if i == 0 {
+			s.do(chromedp.Reload())
+			s.awaitText("Previous")
+			s.key("[")
+		} else {
+			s.press("Previous")
+		}
+		s.awaitRows(pages[i][0], pages[i][len(pages[i])-1], len(pages[i]))
+		s.await(`!document.querySelector(".stale")`)
+	}
+	s.awaitText("Choose a partition to page back")
 }
 
 func (s *site) produce() {

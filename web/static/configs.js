@@ -16,7 +16,7 @@ export function Configs({topic, changed}) {
     <${Table} label="Configs" head=${['Config', 'Value', '~Default', 'Edit']}>
       ${topic.effective_configs.map((entry) => html`
         <tr key=${entry.name} data-config=${entry.name}>
-          <th scope="row"><code>${entry.name}</code></th>
+          <th scope="row"><code>${breakable(entry.name)}</code></th>
           <td><code>${entry.value}</code> ${!entry.is_default && html`<span class="badge">set</span>`}</td>
           <td class="muted spare"><code>${entry.default}</code></td>
           <td>${!topic.internal && html`
@@ -27,6 +27,9 @@ export function Configs({topic, changed}) {
     ${editing && html`<${Change} topic=${topic} entry=${editing} close=${() => setEditing(undefined)}
       changed=${() => { setEditing(undefined); changed(); }} />`}`;
 }
+
+// breakable is a name that can go on in another line after each of its dots.
+const breakable = (name) => name.split('.').map((part, i) => html`${i > 0 && html`.<wbr />`}${part}`);
 
 function Change({topic, entry, close, changed}) {
   const [value, setValue] = useState(entry.value);

@@ -1,6 +1,7 @@
 // Reading a topic's records, a page at a time.
 import {useState} from 'preact/hooks';
 import {get, url} from './api.js';
+import {before, follow} from './back.js';
 import {kafkaAddress, useCluster} from './cluster.js';
 import {CurlButton, curl, kcat} from './curl.js';
 import {count} from './format.js';
@@ -113,7 +114,9 @@ function Page({topic, partition, query, to}) {
   const [path, options] = reading(topic, partition, query);
   const {q} = query;
   const read = (signal) => (q ? search(path, options, q, signal) : get(path, {...options, signal}));
-  const load = useLoad((signal) => read(signal).then((page) => ({page, partition, q})),
+  const {offset, time, from, cursor} = query;
+  const here = to({offset, time, from, cursor});
+  const load = useLoad((signal) => read(signal).then((page) => ({page, partition, q, here})),
     [path, JSON.stringify(options), q]);
   const address = kafkaAddress(useCluster());
   const kcatPage = query.cursor ? [] : kcat('The same', address, ['-C', '-t', topic.name, '-e',
@@ -121,13 +124,13 @@ function Page({topic, partition, query, to}) {
   // An export begins where the page does and goes on to the end of the log.
   const whole = {...options.query, format: 'ndjson', limit: undefined, max_bytes: undefined};
   const opened = query.open === undefined ? undefined : Number(query.open);
-  const shown = ({page, partition: of, q: searched}) => html`
+  const shown = ({page, partition: of, q: searched, here: at}) => html`
     <div class=${load.loading ? 'stale' : ''}>
       ${page.records.length === 0
         ? html`<p class="empty">${searched ? 'No record here contains that.' : 'There are no records here.'}</p>`
         : html`<${RecordTable} topic=${topic.name} records=${page.records} many=${of === 'all'} opened=${opened} />`}
       ${searched ? html`<${Scanned} page=${page} to=${to} />` : of === 'all'
-        ? html`<${NextOnly} page=${page} to=${to} />`
+        ? html`<${ByCursor} page=${page} here=${at} to=${to} />`
         : html`<${BothWays} page=${page} to=${to} />`}
     </div>`;
   return html`
@@ -164,18 +167,23 @@ function Scanned({page, to}) {
     </nav>`;
 }
 
-// NextOnly leads on from a page of all partitions, which a cursor does forward only.
-function NextOnly({page, to}) {
+// ByCursor leads on from a page of all partitions by its cursor, and back to the
+// page that led here. The newest records are another page each time, so that
+// there is no way back to them, and none from a page that was opened by a link.
+function ByCursor({page, here, to}) {
   const more = page.partitions.some((p) => p.next_offset < p.high_watermark);
+  const next = more && to({cursor: page.cursor}), previous = before(here);
   return html`
     <nav class="pages" aria-label="Pages">
-      <span class="muted">Choose a partition to page back.</span>
-      <${To} name="Next" mark="data-next" href=${more && to({cursor: page.cursor})} />
+      ${previous
+        ? html`<${To} name="Previous" mark="data-prev" href=${previous} />`
+        : html`<span class="muted">Choose a partition to page back.</span>`}
+      <${To} name="Next" mark="data-next" href=${next} pressed=${() => here !== to({}) && follow(here, next)} />
     </nav>`;
 }
 
 // To is a link, or the same without a place to go.
-function To({name, mark, href: place}) {
+function To({name, mark, href: place, pressed}) {
   if (!place) return html`<span class="button off">${name}</span>`;
-  return html`<a class="button" ...${{[mark]: true}} href=${place}>${name}</a>`;
+  return html`<a class="button" ...${{[mark]: true}} href=${place} onClick=${pressed}>${name}</a>`;
 }
