@@ -53,8 +53,8 @@ func TestReadmeWorks(t *testing.T) {
 	ran := 0
 	for _, c := range shellCommands(t, "../../README.md") {
 		switch {
-		case strings.HasPrefix(c.line, "make "):
-			continue
+		case strings.HasPrefix(c.line, "make "), strings.Contains(c.line, "localhost:9092"):
+			continue // the Kafka clients of others are run by make compat
 		case strings.HasPrefix(c.line, "curl "):
 			runCurl(t, c, address)
 		case strings.Contains(c.line, "bin/chronik "):
