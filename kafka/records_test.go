@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/chroniklog/chronik/kafka"
 	"github.com/chroniklog/chronik/server"
@@ -156,4 +158,7 @@ func TestNodeServesKafka(t *testing.T) {
 	if string(got[0].Value) != "before" || string(got[1].Value) != "after" || got[1].LeaderEpoch <= got[0].LeaderEpoch {
 		t.Errorf("%q in epoch %d, %q in epoch %d", got[0].Value, got[0].LeaderEpoch, got[1].Value, got[1].LeaderEpoch)
 	}
+	older := fetchFrom("t", got[0].Partition, 0)
+	older.Topics[0].Partitions[0].CurrentLeaderEpoch = got[1].LeaderEpoch - 1
+	wantCode(t, b.raw(t).ask(older).(*kmsg.FetchResponse).Topics[0].Partitions[0].ErrorCode, kerr.FencedLeaderEpoch)
 }
