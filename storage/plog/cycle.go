@@ -243,7 +243,7 @@ func (s *Store) account() {
 	for i := range s.parts {
 		p := &s.parts[i]
 		if p.bytes > 0 {
-			s.cachedQueue.push(cachedRef{log: p.log, upto: p.end, cost: p.bytes + int64(p.batches)*batchOverhead})
+			s.cachedQueue.push(cachedRef{log: p.log, upto: p.end, cost: cost(int(p.bytes), p.batches)})
 		}
 		if p.direct {
 			grown += p.bytes
@@ -260,9 +260,7 @@ func (s *Store) account() {
 	s.sinceSpace += grown
 	clear(s.frames)
 	clear(s.parts)
-	if s.cached.Load() > s.opts.TailBytes {
-		s.evict()
-	}
+	s.evict()
 	if s.sinceSpace >= spaceBytes {
 		s.sinceSpace = 0
 		s.checkSpace()

@@ -420,8 +420,9 @@ func (r *recovery) order() []life {
 func (r *recovery) install() {
 	for _, key := range r.order() {
 		l := r.logs[key]
-		if l.tail.bytesFrom(-1) > 0 {
-			r.s.cachedQueue.push(cachedRef{log: l.Log, upto: l.end.Load()})
+		if n := l.tail.bytesFrom(-1); n > 0 {
+			price := cost(int(n), len(l.tail.batches()))
+			r.s.cachedQueue.push(cachedRef{log: l.Log, upto: l.end.Load(), cost: price})
 		}
 		other := r.s.logs[key.id]
 		switch {
