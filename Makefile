@@ -138,8 +138,8 @@ chaos: ## three nodes, every kind of fault in turn, for CHAOS_TIME (5m); then no
 chaos-reference: ## the reference scenario, then 20 kills of each kind of victim under load (CHAOS_ROUNDS)
 	CHAOS_ROUNDS=$${CHAOS_ROUNDS:-20} go test -count=1 -timeout 1h -v -run 'TestReference|TestVictims' ./server/chaos
 
-test-root: ## a really full filesystem, syncs that fail, the image's root directory (needs root, strace)
-	CHRONIK_TEST_ROOT=1 go test -count=1 -v -run 'Full|SyncError|Image' ./server/chaos ./server/chronik
+test-root: ## a full filesystem, syncs that fail, little memory, the image's root directory (needs root, strace)
+	CHRONIK_TEST_ROOT=1 go test -count=1 -v -run 'Full|SyncError|Image|LittleMemory' ./server/chaos ./server/chronik
 
 check-clean: ## fail when the work tree differs from the commit
 	@out=$$(git status --porcelain); test -z "$$out" || { echo "not committed:"; echo "$$out"; exit 1; }

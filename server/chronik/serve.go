@@ -38,11 +38,19 @@ func (c ServeCmd) Run(ctx context.Context, streams Streams) error {
 	if err != nil {
 		return err
 	}
+	memory, err := limitMemory(c.MemoryLimit)
+	if err != nil {
+		return err
+	}
+	cfg := c.Fit(memory)
+	logger.Info("memory", "limit", config.Bytes(memory).String(), "in_flight", cfg.MaxInFlightBytes.String(),
+		"tail_cache", cfg.TailCacheBytes.String(), "unwritten", cfg.MaxUnwrittenBytes.String(),
+		"compaction", cfg.CompactionBytes.String())
 	o := node.Options{Version: buildVersion(), Logger: logger, Fatal: func(error) { os.Exit(exitFailed) }}
 	if isTerminal(streams.Err) {
 		o.Ready = func(n *node.Node) { greet(streams, n.URL(), c.DataDir) }
 	}
-	return node.Run(ctx, c.Config, o)
+	return node.Run(ctx, cfg, o)
 }
 
 // greet tells a person where to go on.

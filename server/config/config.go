@@ -74,19 +74,22 @@ type Topics struct {
 
 // Limits bound what clients can make the node hold at once.
 type Limits struct {
+	MemoryLimit Bytes `name:"memory-limit" env:"CHRONIK_MEMORY_LIMIT" default:"0" help:"Memory that this process may use: sizes left at 0 are shares of it, and Go's collector keeps below. 0: nine tenths of the container's or the machine's, or GOMEMLIMIT."`
+
 	MaxRecordBytes   Bytes `name:"max-record-bytes" env:"CHRONIK_MAX_RECORD_BYTES" default:"1MiB" help:"Largest record; beyond it 413."`
 	MaxBatchBytes    Bytes `name:"max-batch-bytes" env:"CHRONIK_MAX_BATCH_BYTES" default:"10MiB" help:"Largest batch, compressed or not; beyond it 413."`
 	MaxBatchRecords  int   `name:"max-batch-records" env:"CHRONIK_MAX_BATCH_RECORDS" default:"10000" help:"Most records in one batch."`
-	MaxInFlightBytes Bytes `name:"max-in-flight-bytes" env:"CHRONIK_MAX_IN_FLIGHT_BYTES" default:"256MiB" help:"Request bodies held at once; beyond it 429."`
+	MaxInFlightBytes Bytes `name:"max-in-flight-bytes" env:"CHRONIK_MAX_IN_FLIGHT_BYTES" default:"0" help:"Request bodies held at once; beyond it 429. 0: 256MiB, or a 16th of the memory where that is less."`
 	MaxConnections   int   `name:"max-connections" env:"CHRONIK_MAX_CONNECTIONS" default:"16384" help:"Client connections held at once; more wait to be accepted."`
 	MaxPartitions    int   `name:"max-partitions" env:"CHRONIK_MAX_PARTITIONS" default:"100000" help:"Partitions of all topics together."`
 }
 
 // Storage sizes what stands under the topics.
 type Storage struct {
-	TailCacheBytes         Bytes         `name:"tail-cache-bytes" env:"CHRONIK_TAIL_CACHE_BYTES" default:"128MiB" help:"Memory for the newest batches of all partitions."`
+	TailCacheBytes         Bytes         `name:"tail-cache-bytes" env:"CHRONIK_TAIL_CACHE_BYTES" default:"0" help:"Memory for the newest batches of all partitions. 0: 128MiB, or a 16th of the memory."`
 	JournalBytes           Bytes         `name:"journal-bytes" env:"CHRONIK_JOURNAL_BYTES" default:"64MiB" help:"Size of one file of the shared journal."`
-	MaxUnwrittenBytes      Bytes         `name:"max-unwritten-bytes" env:"CHRONIK_MAX_UNWRITTEN_BYTES" default:"256MiB" help:"Journaled bytes not yet in segments; beyond it producers wait."`
+	MaxUnwrittenBytes      Bytes         `name:"max-unwritten-bytes" env:"CHRONIK_MAX_UNWRITTEN_BYTES" default:"0" help:"Journaled bytes not yet in segments; beyond it producers wait. 0: 256MiB, or an 8th of the memory."`
+	CompactionBytes        Bytes         `name:"compaction-bytes" env:"CHRONIK_COMPACTION_BYTES" default:"0" help:"Memory for the keys that one pass of compaction looks at. 0: 64MiB, or a 16th of the memory."`
 	MaxOpenFiles           int           `name:"max-open-files" env:"CHRONIK_MAX_OPEN_FILES" default:"1024" help:"Segment files kept open."`
 	RetentionCheckInterval time.Duration `name:"retention-check-interval" env:"CHRONIK_RETENTION_CHECK_INTERVAL" default:"1m" help:"How often retention and compaction look for work."`
 }

@@ -157,7 +157,8 @@ func (c *Config) validateLimits() error {
 		between("max-record-bytes", c.MaxRecordBytes, 1, 512<<20),
 		between("max-batch-bytes", c.MaxBatchBytes, 1<<10, 1<<30),
 		between("max-batch-records", c.MaxBatchRecords, 1, 1_000_000),
-		between("max-in-flight-bytes", c.MaxInFlightBytes, 1<<20, 1<<40),
+		orOpen("memory-limit", c.MemoryLimit, 64<<20, 1<<50),
+		orOpen("max-in-flight-bytes", c.MaxInFlightBytes, leastSize, 1<<40),
 		between("max-connections", c.MaxConnections, 1, 1_000_000),
 		between("max-partitions", c.MaxPartitions, 1, 1_000_000),
 	}
@@ -165,7 +166,7 @@ func (c *Config) validateLimits() error {
 		faults = append(faults, invalid("max-batch-bytes", "%s is less than one record may have (--max-record-bytes %s)",
 			c.MaxBatchBytes, c.MaxRecordBytes))
 	}
-	if c.MaxInFlightBytes < c.MaxBatchBytes {
+	if c.MaxInFlightBytes != 0 && c.MaxInFlightBytes < c.MaxBatchBytes {
 		faults = append(faults, invalid("max-in-flight-bytes", "%s is less than one batch may have (--max-batch-bytes %s)",
 			c.MaxInFlightBytes, c.MaxBatchBytes))
 	}
@@ -174,13 +175,14 @@ func (c *Config) validateLimits() error {
 
 func (c *Config) validateStorage() error {
 	faults := []error{
-		between("tail-cache-bytes", c.TailCacheBytes, 1<<20, 1<<40),
+		orOpen("tail-cache-bytes", c.TailCacheBytes, leastSize, 1<<40),
 		between("journal-bytes", c.JournalBytes, 1<<20, 4<<30),
-		between("max-unwritten-bytes", c.MaxUnwrittenBytes, 1<<20, 1<<40),
+		orOpen("max-unwritten-bytes", c.MaxUnwrittenBytes, leastSize, 1<<40),
+		orOpen("compaction-bytes", c.CompactionBytes, leastSize, 1<<40),
 		between("max-open-files", c.MaxOpenFiles, 16, 1_000_000),
 		between("retention-check-interval", c.RetentionCheckInterval, 10*time.Millisecond, 24*time.Hour),
 	}
-	if c.MaxUnwrittenBytes < c.MaxBatchBytes {
+	if c.MaxUnwrittenBytes != 0 && c.MaxUnwrittenBytes < c.MaxBatchBytes {
 		faults = append(faults, invalid("max-unwritten-bytes", "%s is less than one batch may have (--max-batch-bytes %s)",
 			c.MaxUnwrittenBytes, c.MaxBatchBytes))
 	}
@@ -191,6 +193,14 @@ func (c *Config) validateStorage() error {
 		faults = append(faults, invalid("log-format", "%q is not one of text, json", c.LogFormat))
 	}
 	return errors.Join(faults...)
+}
+
+// orOpen is between for a size that Fit chooses when it is 0.
+func orOpen(flag string, value, low, high Bytes) error {
+	if value == 0 {
+		return nil
+	}
+	return between(flag, value, low, high)
 }
 
 // between checks low ≤ value ≤ high; both bounds are part of the message.

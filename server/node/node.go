@@ -94,7 +94,8 @@ func Start(ctx context.Context, cfg config.Config, o Options) (*Node, error) {
 	o.setDefaults()
 	registry := telemetry.NewRegistry(o.Version)
 	n := &Node{
-		cfg: cfg, o: o, log: telemetry.WithCounts(o.Logger, registry), started: time.Now(), registry: registry,
+		cfg: cfg.Fit(config.Unlimited), o: o, log: telemetry.WithCounts(o.Logger, registry), started: time.Now(),
+		registry: registry,
 	}
 	if err := n.start(ctx); err != nil {
 		return nil, errors.Join(err, n.abandon())

@@ -48,8 +48,8 @@ func (n *Node) openStore(ctx context.Context) error {
 		FS: n.o.FS, Dir: path.Join(n.dir.path, logsDir), Logger: n.log.With("part", "store"), Now: n.o.Now,
 		JournalFileBytes: int64(n.cfg.JournalBytes), MaxUnwritten: int64(n.cfg.MaxUnwrittenBytes),
 		TailBytes: int64(n.cfg.TailCacheBytes), MaxOpenFiles: n.cfg.MaxOpenFiles, ReserveBytes: reserve,
-		MaintenanceInterval: n.cfg.RetentionCheckInterval,
-		OnCorrupt:           n.broker.Corrupt, Fatal: n.fail, Metrics: n.metrics.Store(), NoSync: n.o.NoSync,
+		CompactionMemory: int64(n.cfg.CompactionBytes), MaintenanceInterval: n.cfg.RetentionCheckInterval,
+		OnCorrupt: n.broker.Corrupt, Fatal: n.fail, Metrics: n.metrics.Store(), NoSync: n.o.NoSync,
 	})
 	if err != nil {
 		return fmt.Errorf("open logs: %w", err)
