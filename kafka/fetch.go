@@ -184,6 +184,9 @@ func (f *fetch) readAll(ctx context.Context) {
 		f.read(ctx, p, r, left)
 		if f.bytes > 0 && len(r.batches) > left {
 			r.batches = nil // only the first batch of an answer may exceed the limit (KIP-74)
+			if f.bytes >= left {
+				left = 0 // what is left is too little to read a batch of every other partition for nothing
+			}
 		}
 		f.bytes += len(r.batches)
 		left -= len(r.batches)

@@ -1,6 +1,9 @@
 package kafka_test
 
 import (
+	"bufio"
+	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -190,4 +193,59 @@ func TestFetchSession(t *testing.T) {
 		t.Errorf("the last answer: %+v", last)
 	}
 	wantCode(t, next(4).ErrorCode, kerr.FetchSessionIDNotFound)
+}
+
+// An answer that is as good as full reads no batch of every other partition,
+// only to find that it doesn't fit.
+func TestFullAnswerReadsNoMore(t *testing.T) {
+	const partitions, size = 40, 20_000
+	b := start(t, kafka.Limits{})
+	b.topic(t, "t", partitions, nil)
+	r := b.raw(t)
+	for p := range int32(partitions) {
+		r.put("t", p, strings.Repeat("x", size))
+	}
+	req := fetchFrom("t", 0, 0)
+	req.MaxBytes = 5*size + size/2
+	for p := range int32(partitions - 1) {
+		req.Topics[0].Partitions = append(req.Topics[0].Partitions, fetchTopic("t", p+1, 0).Partitions...)
+	}
+	before := b.readBytes(t)
+	filled := 0
+	for _, p := range r.ask(req).(*kmsg.FetchResponse).Topics[0].Partitions {
+		if len(p.RecordBatches) > 0 {
+			filled++
+		}
+		if p.ErrorCode != 0 || p.HighWatermark != 1 {
+			t.Errorf("partition %d: error %d, watermark %d", p.Partition, p.ErrorCode, p.HighWatermark)
+		}
+	}
+	if filled != 5 {
+		t.Errorf("%d batches in the answer, 5 have room", filled)
+	}
+	if n := b.readBytes(t) - before; n > 7*size {
+		t.Errorf("%d bytes were read for an answer of %d", n, 5*size)
+	}
+}
+
+// readBytes is what the node has read from its logs for anyone.
+func (b *broker) readBytes(t *testing.T) int {
+	t.Helper()
+	resp, err := http.Get(b.URL + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() {
+		if value, ok := strings.CutPrefix(lines.Text(), "chronik_read_bytes_total "); ok {
+			n, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return int(n)
+		}
+	}
+	t.Fatal("no chronik_read_bytes_total")
+	return 0
 }
