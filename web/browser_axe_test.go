@@ -103,21 +103,21 @@ const outside = `(() => {
 })()`
 
 // judge fails for each violation on the page as it is.
-func (s *site) judge(what string) {
-	s.t.Helper()
-	s.do(chromedp.Evaluate[chromedp.Void](axe + "; void 0"))
-	ctx, cancel := s.within()
+func (p *tab) judge(what string) {
+	p.t.Helper()
+	p.do(chromedp.Evaluate[chromedp.Void](axe + "; void 0"))
+	ctx, cancel := p.within()
 	defer cancel()
 	found, err := chromedp.Run(ctx, chromedp.Evaluate[[]violation](
 		`axe.run().then((r) => r.violations)`, chromedp.EvalAwaitPromise))
 	if err != nil {
-		s.t.Fatalf("%s: %v", what, err)
+		p.t.Fatalf("%s: %v", what, err)
 	}
 	for _, v := range found {
 		var where strings.Builder
 		for _, n := range v.Nodes[:min(3, len(v.Nodes))] {
 			fmt.Fprintf(&where, "\n  %.200s\n  %s", n.HTML, n.FailureSummary)
 		}
-		s.t.Errorf("%s: %s (%s, %s)%s", what, v.Help, v.ID, v.Impact, where.String())
+		p.t.Errorf("%s: %s (%s, %s)%s", what, v.Help, v.ID, v.Impact, where.String())
 	}
 }

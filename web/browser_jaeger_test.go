@@ -28,8 +28,8 @@ func TestBrowserJaeger(t *testing.T) {
 	}
 	browser(t)
 	jaeger, otlp, grpc := freeAddr(t), freeAddr(t), freeAddr(t)
-	run(t, []string{"JAEGER_HTTP=" + jaeger, "JAEGER_OTLP=" + otlp, "JAEGER_GRPC=" + grpc},
-		os.Getenv(jaegerEnv), "--config", "../deploy/jaeger.yaml")
+	run(t, []string{"JAEGER_HTTP=" + jaeger, "JAEGER_OTLP=" + otlp, "JAEGER_GRPC=" + grpc,
+		"JAEGER_PAGES=../deploy/jaeger-pages"}, os.Getenv(jaegerEnv), "--config", "../deploy/jaeger.yaml")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for !answers(ctx, "http://"+jaeger+"/api/services") {
@@ -58,8 +58,6 @@ func TestBrowserJaeger(t *testing.T) {
 	p.press("0")
 	p.await(`document.querySelector("[data-trace]")`)
 	trace := value[string](p, `document.querySelector("[data-trace]").innerText`)
-	// Jaeger's module has no icon among its pages.
-	p.expect("favicon")
 	p.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("[data-trace]").target = ""`)) // the same tab
 	landing, landed := p.within()
 	defer landed()
@@ -70,18 +68,19 @@ func TestBrowserJaeger(t *testing.T) {
 	if want := "http://" + jaeger + "/trace/" + trace; resp.URL != want || resp.Status != http.StatusOK {
 		t.Fatalf("landed on %s (%d), want %s", resp.URL, resp.Status, want)
 	}
-	// The page that Jaeger's module has there shows nothing: its API, asked from
-	// that page, has the trace, once its spans have come.
-	p.expect("favicon", "/api/traces/")
-	p.await(fmt.Sprintf(`(window.asked ??= (async () => {
-		for (;;) {
-			const answer = await fetch("/api/traces/%s");
-			const names = answer.ok ? (await answer.json()).data[0].spans.map((s) => s.operationName) : [];
-			if (["POST /v1/topics/{topic}/records", "append", "commit"].every((n) => names.includes(n))) break;
-			await new Promise((again) => setTimeout(again, 100));
-		}
-		window.whole = true;
-	})()) && window.whole`, trace))
+	// What a person sees there: the spans, once they have come, as a tree, and
+	// what each one tells.
+	p.expect("/api/traces/") // until then
+	for _, span := range []string{"POST /v1/topics/{topic}/records", "append", "commit"} {
+		p.await(fmt.Sprintf(`document.querySelector('[data-span="%s"] .bar')?.checkVisibility()`, span))
+	}
+	p.do(chromedp.Click(`[data-span="append"] summary`, chromedp.NodeVisible))
+	p.await(`document.querySelector('[data-span="append"] dl').innerText.includes("messaging.destination.name")`)
+	p.judge("Jaeger's page of a trace")
+	p.shot("jaeger trace")
+	p.do(chromedp.Navigate("http://" + jaeger + "/"))
+	p.await(fmt.Sprintf(`document.querySelector('main a[href="trace/%s"]')`, trace))
+	p.judge("Jaeger's list of traces")
 }
 
 // run starts a process with more environment and ends it with the test. It

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
@@ -101,11 +102,11 @@ func (ap *Append) Trace() *partition.TraceContext {
 	return packContext(ap.span.SpanContext())
 }
 
-// end ends the spans.
-func (ap *Append) end() {
-	ap.span.End()
+// end ends the spans: at the given time, or now.
+func (ap *Append) end(at ...trace.SpanEndOption) {
+	ap.span.End(at...)
 	if ap.served != nil {
-		ap.served.End()
+		ap.served.End(at...)
 	}
 }
 
@@ -113,10 +114,12 @@ func (ap *Append) end() {
 func (ap *Append) Context() context.Context { return ap.ctx }
 
 // Fail ends the span of an append that was refused at once.
-func (ap *Append) Fail(err error) {
+func (ap *Append) Fail(err error) { ap.fail(err) }
+
+func (ap *Append) fail(err error, at ...trace.SpanEndOption) {
 	ap.span.RecordError(err)
 	ap.span.SetStatus(codes.Error, err.Error())
-	ap.end()
+	ap.end(at...)
 }
 
 // Follow ends the span when p is done.
@@ -137,7 +140,7 @@ func (ap *Append) Follow(p Pending) {
 	go func() {
 		defer a.wg.Done()
 		<-p.Done()
-		ap.finish()
+		ap.finish(trace.WithTimestamp(time.Now()))
 	}()
 }
 
@@ -149,12 +152,14 @@ func (a *Appends) Wait() {
 	}
 }
 
-func (ap *Append) finish() {
+// finish ends the spans of an append that is done. It takes longer than the
+// answer does, which went out at the same time.
+func (ap *Append) finish(at trace.SpanEndOption) {
 	appended, err := ap.pending.Wait(context.Background()) // is done: does not block
 	cycle := ap.pending.Cycle()
 	links := ap.owner.leave(ap, cycle)
 	if err != nil {
-		ap.Fail(err)
+		ap.fail(err, at)
 		return
 	}
 	ap.span.SetAttributes(attrOffset.Int64(appended.Offset), attrLeaderEpoch.Int(int(appended.LeaderEpoch)),
@@ -165,7 +170,7 @@ func (ap *Append) finish() {
 		}
 		ap.commitSpan(cycle, links)
 	}
-	ap.end()
+	ap.end(at)
 }
 
 func (ap *Append) commitSpan(c *partition.Cycle, links []trace.Link) {

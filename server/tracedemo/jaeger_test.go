@@ -29,7 +29,8 @@ func startJaeger(t *testing.T, d *demo) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(os.Getenv(jaegerBinary), "--config", "../../deploy/jaeger.yaml")
-	cmd.Env = append(os.Environ(), "JAEGER_HTTP="+addrs[0], "JAEGER_OTLP="+addrs[1], "JAEGER_GRPC="+addrs[2])
+	cmd.Env = append(os.Environ(), "JAEGER_HTTP="+addrs[0], "JAEGER_OTLP="+addrs[1], "JAEGER_GRPC="+addrs[2],
+		"JAEGER_PAGES=../../deploy/jaeger-pages")
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
