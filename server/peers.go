@@ -172,10 +172,14 @@ func (l *Local) Read(ctx context.Context, id plog.ID, r forward.Read) ([]byte, p
 	if err != nil {
 		return nil, partition.Offsets{}, err
 	}
+	end := telemetry.StartForwardedRead(ctx, l.b.o.Tracer, e.topic.Name, p.number)
 	res, err := l.b.read(ctx, e, p, ReadRequest{
 		Topic: e.topic.Name, Partition: p.number, Offset: r.Offset, MaxBytes: r.MaxBytes,
 		Isolation: r.Isolation, Wait: r.Wait,
 	})
+	if err != nil || len(res.Batches) > 0 {
+		end(err)
+	}
 	return res.Batches, res.Offsets, err
 }
 

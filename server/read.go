@@ -9,6 +9,7 @@ import (
 	"github.com/chroniklog/chronik/server/forward"
 	"github.com/chroniklog/chronik/server/partition"
 	"github.com/chroniklog/chronik/server/replica"
+	"github.com/chroniklog/chronik/server/telemetry"
 )
 
 // maxReadBytes bounds the batches of one read.
@@ -46,8 +47,10 @@ func (b *Broker) Read(ctx context.Context, req ReadRequest) (ReadResult, error) 
 
 // readThere reads from the node that leads. When this node begins to shut down
 // it asks again without waiting: what it says must be the leader's answer.
+// Looks that find nothing leave no spans: streams look for ever.
 func (b *Broker) readThere(ctx context.Context, leader *forward.Client, e *entry, req ReadRequest) (ReadResult, error) {
 	there := forward.Read{Offset: req.Offset, MaxBytes: req.MaxBytes, Isolation: req.Isolation, Wait: req.Wait}
+	ctx, end := telemetry.StartForward(ctx, b.o.Tracer, e.topic.Name, req.Partition)
 	ask := func(ctx context.Context) ([]byte, partition.Offsets, error) {
 		return leader.Read(ctx, logID(e.topic.ID, req.Partition), there)
 	}
@@ -63,6 +66,9 @@ func (b *Broker) readThere(ctx context.Context, leader *forward.Client, e *entry
 	if err != nil && patient && waiting.Err() != nil && ctx.Err() == nil {
 		there.Wait = 0
 		batches, offsets, err = ask(ctx)
+	}
+	if err != nil || len(batches) > 0 {
+		end(err)
 	}
 	if err != nil {
 		return ReadResult{}, b.relayed(e, req.Partition, err)

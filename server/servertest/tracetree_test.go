@@ -123,6 +123,28 @@ func TestTraceTreeOfAForwardedProduce(t *testing.T) {
 	}
 }
 
+// A read through a node that does not lead is one trace over both; looks that
+// find nothing show no more than the request.
+func TestTraceTreeOfAForwardedRead(t *testing.T) {
+	c, receiver, leader, front := tracedCluster(t)
+	id := func(n *Node) int { return slices.Index(c.Nodes, n) + 1 }
+	const path = "GET /v1/topics/{topic}/partitions/{partition}/records"
+	read := strings.NewReplacer("{topic}", "t", "{partition}", "0").Replace(path) + "?offset=0"
+	call(t, front, read, "", "traceparent: "+traceparent(traceTwo)).want(t, 200)
+	produce(t, front, "t?acks=all", "x")
+	call(t, front, read, "", "traceparent: "+traceparent(traceOne)).want(t, 200)
+	c.Stop(c.Nodes...)
+
+	spans := receiver.Spans()
+	want := fmt.Sprintf("%s @%d\n  forward @%[2]d\n    peer/read @%[3]d\n  receive @%[2]d\n", path, id(front), id(leader))
+	if d := cmp.Diff(want, traceTree(spans, traceOne)); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(fmt.Sprintf("%s @%d\n", path, id(front)), traceTree(spans, traceTwo)); d != "" {
+		t.Error(d)
+	}
+}
+
 // Whichever way a record is read, the reader's span links to its producer's.
 func TestTraceLinksOfEveryRead(t *testing.T) {
 	c, receiver, leader, front := tracedCluster(t)

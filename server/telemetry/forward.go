@@ -8,8 +8,8 @@ import (
 )
 
 // StartForward begins the span of a request that is handed on to the node that
-// leads the partition; the leader's spans are its children. end ends it. With
-// no tracer, or where the request is not sampled, no span is made.
+// leads the partition; the leader's spans are its children. end ends it; where
+// it is not called there is no span. With no tracer, or where the request is not sampled, no span is made.
 func StartForward(ctx context.Context, tracer trace.Tracer, topic string, p int32) (
 	out context.Context, end func(error),
 ) {
@@ -18,7 +18,26 @@ func StartForward(ctx context.Context, tracer trace.Tracer, topic string, p int3
 	}
 	ctx, span := tracer.Start(ctx, spanForward, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
 		attrSystem.String(ServiceName), attrDestination.String(topic), attrPartition.Int(int(p))))
-	return ctx, func(err error) {
+	return ctx, ending(span)
+}
+
+// StartForwardedRead begins the server span of a read that another node has
+// handed on to this one, which leads the partition. end ends it; where it is
+// not called, because nothing was found, there is no span. With no tracer, or
+// where the request is not sampled, none is made.
+func StartForwardedRead(ctx context.Context, tracer trace.Tracer, topic string, p int32) (end func(error)) {
+	if sc := trace.SpanContextFromContext(ctx); tracer == nil || !sc.IsRemote() || !sc.IsSampled() {
+		return func(error) {}
+	}
+	_, span := tracer.Start(ctx, spanRead, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+		attrRPCSystem.String(ServiceName), attrRPCMethod.String(spanRead),
+		attrDestination.String(topic), attrPartition.Int(int(p))))
+	return ending(span)
+}
+
+// ending is how a span ends, with an error or without.
+func ending(span trace.Span) func(error) {
+	return func(err error) {
 		if err != nil {
 			span.RecordError(err)
 			span.SetStatus(codes.Error, err.Error())

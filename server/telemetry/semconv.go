@@ -28,6 +28,7 @@ const (
 	spanCommit    = "commit"
 	spanForward   = "forward"
 	spanServed    = "peer/append" // the leader's server span of a forwarded append
+	spanRead      = "peer/read"   // and of a forwarded read
 	spanReplicate = "replicate"
 	spanReceive   = "receive"
 	spanProduce   = "Produce" // Kafka's names of its requests
