@@ -192,7 +192,7 @@ func (n *Node) abandon(ctx context.Context, cause error) error {
 		return fmt.Errorf("%w; this node is needed for a majority, or no controller answers: "+
 			"restore the directory, or start a majority of the others first", cause)
 	}
-	n.opts.Logger.Error("metadata log is abandoned; entering the cluster anew", "err", cause)
+	n.opts.Logger.Error("metadata log is abandoned; entering the cluster anew", "error", cause)
 	old := n.id()
 	// The new id comes first: a crash from here on leaves a log that is not
 	// this id's, which is corrupt again, rather than an old id without memory.

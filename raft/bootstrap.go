@@ -279,7 +279,7 @@ func (n *Node) settle() {
 			n.note(err)
 		}
 		if err != nil && time.Since(logged) > searchLog {
-			n.opts.Logger.Info("waiting to enter the cluster", "err", err)
+			n.opts.Logger.Info("waiting to enter the cluster", "error", err)
 			logged = time.Now()
 		}
 		timer := time.NewTimer(searchPause)

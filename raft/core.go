@@ -187,7 +187,7 @@ func (c *Core) Step(m *pb.Message) {
 		return
 	}
 	if err := c.rn.Step(m); err != nil && !errors.Is(err, etcd.ErrProposalDropped) {
-		c.cfg.Logger.Debug("dropped raft message", "type", m.GetType(), "from", m.GetFrom(), "err", err)
+		c.cfg.Logger.Debug("dropped raft message", "type", m.GetType(), "from", m.GetFrom(), "error", err)
 	}
 }
 

@@ -52,7 +52,7 @@ func (c *Core) succeed() {
 	}
 	if c.stand--; c.stand == 0 {
 		if err := c.rn.Campaign(); err != nil {
-			c.cfg.Logger.Debug("campaign", "err", err)
+			c.cfg.Logger.Debug("campaign", "error", err)
 		}
 	}
 }

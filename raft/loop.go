@@ -103,7 +103,7 @@ func (n *Node) step(m *pb.Message) {
 func (n *Node) dropSnapshots() {
 	for _, name := range n.member.files {
 		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			n.opts.Logger.Warn("remove received snapshot", "err", err)
+			n.opts.Logger.Warn("remove received snapshot", "error", err)
 		}
 	}
 	n.member.files = n.member.files[:0]

@@ -65,7 +65,7 @@ func (n *Node) membersChanged() {
 	n.ident.Store(&next)
 	if err := next.save(n.opts.FS, n.opts.Dir); err != nil {
 		// The file only helps a later start whose log is corrupt.
-		n.opts.Logger.Warn("save metadata members", "err", err)
+		n.opts.Logger.Warn("save metadata members", "error", err)
 	}
 }
 
@@ -128,7 +128,7 @@ func (n *Node) tendMembers() {
 	if changes != nil {
 		n.opts.Logger.Info("changing metadata voters", "changes", pb.ConfChangesToString(changes))
 		if err := n.core.ProposeConf(&pb.ConfChangeV2{Changes: changes}); err != nil {
-			n.opts.Logger.Debug("change voters", "err", err)
+			n.opts.Logger.Debug("change voters", "error", err)
 		}
 	}
 }

@@ -192,7 +192,7 @@ func (n *Node) Waiting() error {
 // refuse gives up.
 func (n *Node) refuse(err error) {
 	n.waiting.Store(&err)
-	n.opts.Logger.Error("the cluster does not let this node in", "err", err)
+	n.opts.Logger.Error("the cluster does not let this node in", "error", err)
 	n.refused <- err // the first and last: who calls it returns
 }
 
@@ -226,7 +226,7 @@ func (n *Node) fail(err error) {
 	n.failed.Store(&err)
 	n.stop()
 	n.waiters.failAll(errLost)
-	n.opts.Logger.Error("metadata log failed", "err", err)
+	n.opts.Logger.Error("metadata log failed", "error", err)
 	n.opts.Fatal(err)
 }
 

@@ -111,7 +111,7 @@ func (l *link) dial(class wire.Class) (c *wire.Conn, ended <-chan struct{}) {
 	defer cancel()
 	c, err := l.t.ep.Dial(ctx, l.member.Addr, class, wire.Identity{Node: l.member.Node, Raft: l.member.RaftID})
 	if err != nil {
-		l.t.logger.Debug("dial member", "node", l.member.Node, "err", err)
+		l.t.logger.Debug("dial member", "node", l.member.Node, "error", err)
 		l.refused(err)
 		return nil, nil
 	}

@@ -41,7 +41,7 @@ func (t *WireTransport) SendSnapshot(m *pb.Message, write func(io.Writer) error,
 	t.group.Go(func() {
 		err := l.sendSnapshot(m, write)
 		if err != nil {
-			t.logger.Warn("send metadata snapshot", "node", l.member.Node, "err", err)
+			t.logger.Warn("send metadata snapshot", "node", l.member.Node, "error", err)
 		}
 		done(err == nil)
 	})
@@ -120,7 +120,7 @@ func (t *WireTransport) receiveSnapshot(_ context.Context, c *wire.Conn) {
 	defer context.AfterFunc(t.ctx, func() { _ = c.Close() })()
 	answer := wire.Frame{Type: frameDone}
 	if err := t.takeSnapshot(c); err != nil {
-		t.logger.Warn("receive metadata snapshot", "node", c.Remote().Node, "err", err)
+		t.logger.Warn("receive metadata snapshot", "node", c.Remote().Node, "error", err)
 		text := err.Error()
 		answer = wire.Frame{Type: frameFailed, Payload: []byte(text[:min(len(text), 1000)])}
 	}

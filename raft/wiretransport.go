@@ -141,11 +141,11 @@ func (t *WireTransport) receive(_ context.Context, c *wire.Conn) {
 		}
 		m := &pb.Message{}
 		if err := proto.Unmarshal(f.Payload, m); err != nil {
-			t.logger.Warn("malformed raft message", "node", c.Remote().Node, "err", err)
+			t.logger.Warn("malformed raft message", "node", c.Remote().Node, "error", err)
 			return
 		}
 		if err := t.check(m, c.Remote()); err != nil {
-			t.logger.Warn("misdelivered raft message", "node", c.Remote().Node, "err", err)
+			t.logger.Warn("misdelivered raft message", "node", c.Remote().Node, "error", err)
 			return
 		}
 		t.h.Message(m)

@@ -70,7 +70,7 @@ func (b *Broker) casting() {
 			for p, e := range b.roles.take() {
 				g.Go(func() error {
 					if err := b.cast(e, p); err != nil && b.ctx.Err() == nil {
-						b.o.Logger.Error("a replica can't take its role yet", "topic", e.topic.Name,
+						b.o.Logger.Warn("a replica can't take its role yet", "topic", e.topic.Name,
 							"partition", p.number, "error", err)
 						b.castAgain(e, p)
 					}

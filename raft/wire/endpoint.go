@@ -119,7 +119,7 @@ func (e *Endpoint) accept() {
 				return
 			}
 			// Out of descriptors, for example: others may be freed.
-			e.opts.Logger.Warn("accept peer", "err", err)
+			e.opts.Logger.Warn("accept peer", "error", err)
 			select {
 			case <-time.After(100 * time.Millisecond):
 			case <-e.ctx.Done():
@@ -180,7 +180,7 @@ func (e *Endpoint) complain(addr string, err error) {
 		}
 		e.mu.Unlock()
 	}
-	e.opts.Logger.Log(e.ctx, level, "refused a connection to the peer port", "addr", addr, "err", err)
+	e.opts.Logger.Log(e.ctx, level, "refused a connection to the peer port", "addr", addr, "error", err)
 }
 
 // welcome is the accepting half of the handshake.

@@ -149,7 +149,7 @@ func (f *Fetcher) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		f.logger.Debug("replication connection ended", "leader", f.leader, "err", err)
+		f.logger.Debug("replication connection ended", "leader", f.leader, "error", err)
 		if time.Since(began) > lastRedial {
 			wait = firstRedial
 		}
@@ -422,7 +422,7 @@ func (f *Fetcher) repair(ctx context.Context, c *copied, wg runner, fn func() er
 		case f.sem <- struct{}{}:
 			if err := fn(); err != nil && ctx.Err() == nil {
 				f.logger.Warn("follower repair failed", "topic_id", fmt.Sprintf("%x", c.id.Topic),
-					"partition", c.id.Partition, "leader", f.leader, "err", err)
+					"partition", c.id.Partition, "leader", f.leader, "error", err)
 				f.sleep(ctx, refusedRetry)
 			}
 			<-f.sem

@@ -10,6 +10,7 @@
 //   - purity: cores without clock, I/O, goroutine or randomness (pure_test.go),
 //   - state: no init functions and no package-level variables that change
 //     (state_test.go),
+//   - log lines: one spelling of keys, "error" for an error (log_test.go),
 //   - settings: each flag of "chronik serve" has an effect (setting_test.go).
 //
 // Generated code is exempt.

@@ -143,7 +143,7 @@ func (j *Journal) Release(start Start) {
 func (j *Journal) discard(f *file) {
 	err := errors.Join(f.f.Close(), j.opts.FS.Remove(f.name))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		j.opts.Logger.Warn("journal file was not removed", "file", f.name, "err", err)
+		j.opts.Logger.Warn("journal file was not removed", "file", f.name, "error", err)
 	}
 }
 

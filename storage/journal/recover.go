@@ -78,7 +78,7 @@ func (j *Journal) recover(ctx context.Context, start Start, fn func(*Frame) erro
 		f, err := j.create(j.opts.FirstBytes, func() bool { return ctx.Err() != nil })
 		switch {
 		case errors.Is(err, syscall.ENOSPC): // what there is can be read
-			j.opts.Logger.Error("no space for a journal file: nothing can be appended", "dir", j.opts.Dir, "err", err)
+			j.opts.Logger.Error("no space for a journal file: nothing can be appended", "dir", j.opts.Dir, "error", err)
 		case err != nil:
 			return rec, fmt.Errorf("first journal file: %w", err)
 		default:

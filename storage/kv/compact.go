@@ -53,7 +53,7 @@ func (d *DB) compact(l *slog.Logger) {
 	for range d.compactor.wake {
 		for d.db.Levels()[0].NumTables > level0Tables && d.space.room(0) == nil {
 			if err := d.db.Flatten(1); err != nil {
-				l.Warn("merge tables", "dir", d.dir, "err", err)
+				l.Warn("merge tables", "dir", d.dir, "error", err)
 				break
 			}
 		}

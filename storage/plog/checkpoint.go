@@ -339,7 +339,7 @@ func (s *Store) loadCheckpoint() (c checkpoint, again bool, err error) {
 		return c, false, fmt.Errorf("%w: no checkpoint can be read: %w", ErrCorrupt, errors.Join(why...))
 	}
 	if len(why) > 0 {
-		s.opts.Logger.Warn("one copy of the checkpoint can't be read", "err", why[0])
+		s.opts.Logger.Warn("one copy of the checkpoint can't be read", "error", why[0])
 		again = true
 	}
 	s.weak = 1 - best

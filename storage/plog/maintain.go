@@ -21,7 +21,7 @@ func (s *Store) maintain(ctx context.Context) {
 		case <-t.C:
 		}
 		if err := s.Maintain(ctx); err != nil && ctx.Err() == nil && s.failure() == nil {
-			s.opts.Logger.Warn("maintenance pass ended early", "err", err)
+			s.opts.Logger.Warn("maintenance pass ended early", "error", err)
 		}
 	}
 }

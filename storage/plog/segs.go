@@ -240,7 +240,7 @@ func (l *Log) corrupted(seg *segment.Segment, err error) error {
 
 // report tells of corruption that was found.
 func (s *Store) report(id ID, err error) {
-	s.opts.Logger.Error("corruption found", "log", id.String(), "err", err)
+	s.opts.Logger.Error("corruption found", "log", id.String(), "error", err)
 	if s.opts.Metrics.Corrupt != nil {
 		s.opts.Metrics.Corrupt()
 	}

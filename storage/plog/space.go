@@ -42,7 +42,7 @@ func (s *Store) DiskFull() bool {
 func (s *Store) Free() (free, reserve int64) {
 	free, reserve, err := s.free()
 	if err != nil {
-		s.opts.Logger.Warn("free disk space is unknown", "err", err)
+		s.opts.Logger.Warn("free disk space is unknown", "error", err)
 	}
 	return free, reserve
 }
@@ -74,7 +74,7 @@ func (s *Store) checkSpace() {
 	}
 	free, reserve, err := s.free()
 	if err != nil {
-		s.opts.Logger.Warn("free disk space is unknown", "err", err)
+		s.opts.Logger.Warn("free disk space is unknown", "error", err)
 		return
 	}
 	if s.diskFull.Load() {
@@ -97,7 +97,7 @@ func (s *Store) setDiskFull(full bool, free int64) {
 
 // noteDiskFull takes a write that found no space.
 func (s *Store) noteDiskFull(err error) {
-	s.opts.Logger.Warn("no space on disk", "err", err)
+	s.opts.Logger.Warn("no space on disk", "error", err)
 	s.setDiskFull(true, 0)
 }
 

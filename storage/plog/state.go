@@ -129,7 +129,7 @@ func (l *Log) LoadState(atMost int64) (offset int64, state []byte, ok bool, err 
 			state, err = decodeState(l.stateName(ref), b)
 		}
 		if err != nil {
-			l.s.opts.Logger.Warn("state snapshot can't be used", "log", l.id.String(), "file", name, "err", err)
+			l.s.opts.Logger.Warn("state snapshot can't be used", "log", l.id.String(), "file", name, "error", err)
 			continue
 		}
 		return ref.offset, state, true, nil
@@ -179,6 +179,6 @@ func splitStates(states []stateRef, offset int64) (below, above []stateRef) {
 // the next Open removes what no log knows.
 func (s *Store) discard(name string) {
 	if err := s.opts.FS.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.opts.Logger.Warn("file was not removed", "file", name, "err", err)
+		s.opts.Logger.Warn("file was not removed", "file", name, "error", err)
 	}
 }

@@ -74,6 +74,10 @@ func (s *Store) putAway(x life) {
 	if err == nil && moved > 0 && !s.opts.NoSync {
 		err = errors.Join(s.opts.FS.SyncDir(to), s.opts.FS.SyncDir(s.opts.Dir))
 	}
-	s.opts.Logger.Warn("files of a corrupt log were put away", "log", x.id.String(), "incarnation", x.incarnation,
-		"files", moved, "dir", to, "err", err)
+	log := s.opts.Logger.With("log", x.id.String(), "incarnation", x.incarnation, "files", moved, "dir", to)
+	if err != nil {
+		log.Error("not all files of a corrupt log were put away", "error", err)
+		return
+	}
+	log.Warn("files of a corrupt log were put away")
 }
