@@ -2,10 +2,14 @@ package main
 
 import (
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -125,5 +129,53 @@ func TestComposeFile(t *testing.T) {
 	}
 	if nodes != 3 {
 		t.Errorf("%d nodes", nodes)
+	}
+}
+
+// The demo does not take another process for its node.
+func TestDemoBesideAnother(t *testing.T) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("no bash")
+	}
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("no curl")
+	}
+	var asked []string
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.URL.Path)
+	}))
+	address := other.Listener.Addr().String()
+	demo := exec.CommandContext(t.Context(), bash, "../../deploy/demo")
+	demo.Env = append(os.Environ(), "CHRONIK_HTTP="+address, "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1")
+	said, err := demo.CombinedOutput()
+	other.Close()
+	if err == nil || !strings.Contains(string(said), address+" is in use") {
+		t.Errorf("%v: %s", err, said)
+	}
+	if !slices.Equal(asked, []string{"GET /"}) {
+		t.Errorf("the other process was asked %q", asked)
+	}
+}
+
+// A cluster on one machine begins beside a node of the default settings.
+func TestClusterPorts(t *testing.T) {
+	script, err := os.ReadFile("../../deploy/cluster")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c config.Config
+	ports := regexp.MustCompile(`--(http|kafka|peer) "127\.0\.0\.1:(\d+)\$1"`).FindAllStringSubmatch(string(script), -1)
+	if len(ports) != 3 {
+		t.Fatalf("the script gives %q", ports)
+	}
+	for _, f := range kong.Must(&c).Model.Flags {
+		for _, p := range ports {
+			for id := range 3 {
+				if f.Default == "127.0.0.1:"+p[2]+strconv.Itoa(id+1) {
+					t.Errorf("node %d: --%s is the default of --%s, %s", id+1, p[1], f.Name, f.Default)
+				}
+			}
+		}
 	}
 }
