@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -24,9 +23,9 @@ type kafkaServer struct {
 // bindKafka takes the address. Clients that connect before the node is ready
 // wait in the kernel's backlog.
 func (n *Node) bindKafka(conns *connCounter) error {
-	l, err := net.Listen("tcp", n.cfg.Kafka)
+	l, err := listen("kafka", n.cfg.Kafka)
 	if err != nil {
-		return fmt.Errorf("--kafka: %w", err)
+		return err
 	}
 	n.kafka = &kafkaServer{listener: l, conns: conns}
 	return nil

@@ -3,11 +3,13 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,10 +36,23 @@ type webServer struct {
 	done     chan error // Serve's end; nil before serve
 }
 
+// listen takes the address that a flag gives.
+func listen(flag, addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("--%s: another process, perhaps another node, listens on %s; choose another address: %w",
+			flag, addr, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--%s: %w", flag, err)
+	}
+	return l, nil
+}
+
 // bindWeb takes the address. Clients that connect before serve wait in the
 // kernel's backlog.
 func bindWeb(name, addr string, conns *connCounter, log *slog.Logger) (*webServer, error) {
-	l, err := net.Listen("tcp", addr)
+	l, err := listen(name, addr)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,6 +26,23 @@ func listenTest(t *testing.T, limit int, h http.HandlerFunc) (*webServer, *connC
 	}
 	w.serve(h)
 	return w, conns
+}
+
+// The error names the flag that gives another address.
+func TestAddressInUse(t *testing.T) {
+	first, err := listen("http", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	address := first.Addr().String()
+	_, err = listen("kafka", address)
+	if err == nil || !strings.HasPrefix(err.Error(), "--kafka: another process, perhaps another node, listens on "+address) {
+		t.Errorf("%v", err)
+	}
+	if _, err := listen("peer", "127.0.0.1:none"); err == nil || !strings.HasPrefix(err.Error(), "--peer: ") {
+		t.Errorf("%v", err)
+	}
 }
 
 func TestBothProtocols(t *testing.T) {

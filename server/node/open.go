@@ -100,7 +100,7 @@ func (n *Node) bind() error {
 	conns := newConnCounter(n.cfg.MaxConnections, n.registry)
 	var err error
 	if n.web, err = bindWeb("http", n.cfg.HTTP, conns, n.log); err != nil {
-		return fmt.Errorf("--http: %w", err)
+		return err
 	}
 	if err := n.bindKafka(conns); err != nil {
 		return err
@@ -112,7 +112,7 @@ func (n *Node) bind() error {
 		return nil
 	}
 	if n.ops, err = bindWeb("ops", n.cfg.Ops, newOpsConnCounter(), n.log); err != nil {
-		return fmt.Errorf("--ops: %w", err)
+		return err
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"path"
 	"sync"
 	"sync/atomic"
@@ -36,9 +35,9 @@ type peers struct {
 // bindPeers takes the peer address. Nothing is answered before the metadata
 // log has opened, which needs the address itself.
 func (n *Node) bindPeers() error {
-	l, err := net.Listen("tcp", n.cfg.Peer)
+	l, err := listen("peer", n.cfg.Peer)
 	if err != nil {
-		return fmt.Errorf("--peer: %w", err)
+		return err
 	}
 	n.peers = &peers{
 		endpoint: wire.New(wire.Options{Listener: l, Logger: n.log.With("part", "peer"), Dial: n.o.DialPeer}),
