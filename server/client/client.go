@@ -159,12 +159,17 @@ func (c *Client) do(req *http.Request) (*http.Response, error) {
 }
 
 // unreachable explains a connection that was refused, which is nearly always a
-// node that is not running.
+// node that is not running, and one that ended without an answer.
 func (c *Client) unreachable(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == "dial" {
 		return fmt.Errorf("no node answers at %s (%w): start one with \"chronik serve\", "+
 			"or name another with --server or CHRONIK_SERVER", c.base, op.Err)
+	}
+	var asked *url.Error
+	if errors.As(err, &asked) && asked.Err == io.EOF {
+		return fmt.Errorf("%s ended the connection without an answer (%w): "+
+			"the node went away, or this is not a node's HTTP address", c.base, asked.Err)
 	}
 	return err
 }

@@ -152,7 +152,8 @@ func (s *Stream) receive(c *Client, req *http.Request) error {
 		lines.Scan()
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("read the answer of topic %s: %w", s.topic, err)
+		return fmt.Errorf("the connection to %s broke (%w): "+
+			"records of topic %s that it had not answered may or may not have been written", c.base, err, s.topic)
 	}
 	return failed
 }
