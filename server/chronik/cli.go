@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -46,7 +47,7 @@ func (CLI) Help() string {
 Or with curl:
 
     curl -d hello localhost:8080/v1/topics/greetings/records
-    curl localhost:8080/v1/topics/greetings/records?from=earliest`
+    curl "localhost:8080/v1/topics/greetings/records?from=earliest"`
 }
 
 // Remote are the flags of every command that talks to a node.
@@ -93,16 +94,28 @@ func run(ctx context.Context, args []string, streams Streams) (code int) {
 	}()
 	var cli CLI
 	parser := newParser(&cli, streams)
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
-	kctx, err := parser.Parse(args)
+	kctx, err := parser.Parse(canonical(args))
 	if err != nil {
 		return complain(streams, parseFailure(err))
 	}
 	kctx.BindTo(ctx, (*context.Context)(nil))
 	kctx.Bind(streams, parser)
 	return complain(streams, kctx.Run())
+}
+
+// canonical gives other spellings that people try, "help topic create" and
+// "--version", the form that the grammar has.
+func canonical(args []string) []string {
+	switch {
+	case len(args) == 0:
+		return []string{"--help"}
+	case args[0] == "help":
+		return append(slices.Clone(args[1:]), "--help")
+	case args[0] == "--version":
+		return append([]string{"version"}, args[1:]...)
+	default:
+		return args
+	}
 }
 
 func newParser(cli *CLI, streams Streams) *kong.Kong {
@@ -125,9 +138,17 @@ func parseFailure(err error) error {
 	}
 	command := ""
 	if parse.Context != nil && parse.Context.Selected() != nil {
-		command = " " + parse.Context.Selected().Path()
+		command = " " + plainPath(parse.Context.Selected())
 	}
 	return usagef("%w\nTry \"chronik%s --help\".", err, command)
+}
+
+// plainPath is a command's path without aliases and arguments.
+func plainPath(n *kong.Node) string {
+	if n.Parent == nil || n.Parent.Type == kong.ApplicationNode {
+		return n.Name
+	}
+	return plainPath(n.Parent) + " " + n.Name
 }
 
 func exitStatus(code int) int {

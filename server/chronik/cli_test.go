@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/alecthomas/kong"
 )
 
 // result is what a command line did.
@@ -37,6 +35,23 @@ func TestExitCodes(t *testing.T) {
 		{"--help", exitOK, "curl"},
 		{"topic --help", exitOK, "describe"},
 		{"version", exitOK, "chronik "},
+		{"--version", exitOK, "chronik "},
+		{"help", exitOK, "Usage: chronik"},
+		{"help topic", exitOK, "describe"},
+		{"help topic create", exitOK, "--partitions"},
+		{"help toppic", exitUsage, `did you mean "topic"`},
+		{"topic list --output yaml", exitUsage, `Try "chronik topic list --help"`},
+		{"topic create t --partitions 0", exitUsage, "--partitions: want 1 or more, have 0"},
+		{"topic create t --partitions -1", exitUsage, "want 1 or more"},
+		{"topic create t --partitions 9999999999", exitUsage, "--partitions"},
+		{"topic create t --replication-factor 0", exitUsage, "--replication-factor: want 1 or more"},
+		{"topic create t --config", exitUsage, "write NAME=VALUE"},
+		{"topic create t -c retention.ms", exitUsage, `--config: "retention.ms": write NAME=VALUE`},
+		{"topic alter t --partitions 0", exitUsage, "want 1 or more"},
+		{"consume t --limit 0", exitUsage, "--limit: want 1 or more, have 0"},
+		{"consume t -n -1", exitUsage, "want 1 or more"},
+		{"consume t --partition -1", exitUsage, "--partition: want 0 or more"},
+		{"produce t --partition -1", exitUsage, "want 0 or more"},
 		{"toppic", exitUsage, `did you mean "topic"`},
 		{"topic", exitUsage, "--help"},
 		{"consume", exitUsage, `expected "<topic>"`},
@@ -82,14 +97,6 @@ func TestEveryCommandShowsExamples(t *testing.T) {
 			t.Errorf("chronik %s --help shows no example", path)
 		}
 	}
-}
-
-// plainPath is a command's path without aliases and arguments.
-func plainPath(n *kong.Node) string {
-	if n.Parent == nil || n.Parent.Type == kong.ApplicationNode {
-		return n.Name
-	}
-	return plainPath(n.Parent) + " " + n.Name
 }
 
 func TestVersionForms(t *testing.T) {

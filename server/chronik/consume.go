@@ -19,16 +19,16 @@ const maxPartitionsAtOnce = 256
 // ConsumeCmd reads records.
 type ConsumeCmd struct {
 	Remote       `embed:""`
-	Topic        string `arg:"" help:"Topic to read."`
-	From         string `name:"from" default:"earliest" placeholder:"WHERE" help:"Where to start: earliest, latest, an offset, -N for the last N of each partition, or an RFC 3339 time."`
-	Group        string `name:"group" short:"g" placeholder:"NAME" help:"Read as a member of this consumer group: it shares the partitions out among its members and keeps what each has read."`
-	Follow       bool   `name:"follow" short:"f" help:"Wait for new records until interrupted, instead of stopping at the end."`
-	Limit        int64  `name:"limit" short:"n" placeholder:"N" help:"Stop after this many records."`
-	Partition    int32  `name:"partition" short:"p" default:"-1" placeholder:"N" help:"Only this partition."`
-	Delimiter    string `name:"delimiter" short:"d" default:"\\n" help:"Text after each value, with Go's escapes."`
-	Exact        bool   `name:"exact" short:"x" help:"Nothing after each value: the exact bytes of the records, one after another."`
-	KeySeparator string `name:"key-separator" short:"K" placeholder:"TEXT" help:"Print each key and this text before its value."`
-	Quiet        bool   `name:"quiet" short:"q" help:"Say nothing on stderr but errors."`
+	Topic        string      `arg:"" help:"Topic to read."`
+	From         string      `name:"from" default:"earliest" placeholder:"WHERE" help:"Where to start: earliest (without it), latest, an offset, -N for the last N of each partition, or an RFC 3339 time."`
+	Group        string      `name:"group" short:"g" placeholder:"NAME" help:"Read as a member of this consumer group: it shares the partitions out among its members and keeps what each has read."`
+	Follow       bool        `name:"follow" short:"f" help:"Wait for new records until interrupted, instead of stopping at the end."`
+	Limit        count       `name:"limit" short:"n" placeholder:"N" help:"Stop after this many records."`
+	Partition    partitionID `name:"partition" short:"p" default:"-1" placeholder:"N" help:"Only this partition."`
+	Delimiter    string      `name:"delimiter" short:"d" default:"\\n" placeholder:"TEXT" help:"Text after each value, with Go's escapes; a line feed without it."`
+	Exact        bool        `name:"exact" short:"x" help:"Nothing after each value: the exact bytes of the records, one after another."`
+	KeySeparator string      `name:"key-separator" short:"K" placeholder:"TEXT" help:"Print each key and this text before its value."`
+	Quiet        bool        `name:"quiet" short:"q" help:"Say nothing on stderr but errors."`
 }
 
 // Help shows examples.
@@ -79,7 +79,7 @@ func (c ConsumeCmd) Run(ctx context.Context, streams Streams) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	sink := &sink{
-		out: bufio.NewWriterSize(streams.Out, 256<<10), format: format, limit: c.Limit, full: cancel,
+		out: bufio.NewWriterSize(streams.Out, 256<<10), format: format, limit: int64(c.Limit), full: cancel,
 		progress: newProgress(streams, "records", c.Quiet || isTerminal(streams.Out)),
 	}
 	r := &reader{api: api, cmd: c, start: start, sink: sink, streams: streams}

@@ -22,14 +22,14 @@ const idleStream = 5 * time.Second
 // ProduceCmd appends records.
 type ProduceCmd struct {
 	Remote       `embed:""`
-	Topic        string   `arg:"" help:"Topic to append to; the node may create it."`
-	Key          string   `name:"key" short:"k" help:"Key of every record."`
-	Header       []string `name:"header" short:"H" sep:"none" placeholder:"NAME=VALUE" help:"A header of every record; repeatable."`
-	KeySeparator string   `name:"key-separator" short:"K" placeholder:"TEXT" help:"Each line is KEY, this text, VALUE; a line without it has no key."`
-	Partition    int32    `name:"partition" short:"p" default:"-1" placeholder:"N" help:"Partition of every record; the node chooses without it."`
-	Acks         string   `name:"acks" enum:"all,leader,none" default:"all" help:"When a record counts as written: ${enum}."`
-	File         []string `name:"file" short:"f" sep:"none" placeholder:"FILE" help:"Append this whole file as one record instead of lines; - is stdin; repeatable."`
-	Quiet        bool     `name:"quiet" short:"q" help:"Say nothing on stderr but errors."`
+	Topic        string      `arg:"" help:"Topic to append to; the node may create it."`
+	Key          string      `name:"key" short:"k" help:"Key of every record."`
+	Header       []string    `name:"header" short:"H" sep:"none" placeholder:"NAME=VALUE" help:"A header of every record; repeatable."`
+	KeySeparator string      `name:"key-separator" short:"K" placeholder:"TEXT" help:"Each line is KEY, this text, VALUE; a line without it has no key."`
+	Partition    partitionID `name:"partition" short:"p" default:"-1" placeholder:"N" help:"Partition of every record; the node chooses without it."`
+	Acks         string      `name:"acks" enum:"all,leader,none" default:"all" help:"When a record counts as written: ${enum}."`
+	File         []string    `name:"file" short:"f" sep:"none" placeholder:"FILE" help:"Append this whole file as one record instead of lines; - is stdin; repeatable."`
+	Quiet        bool        `name:"quiet" short:"q" help:"Say nothing on stderr but errors."`
 }
 
 // Help shows examples.
@@ -106,7 +106,7 @@ type producer struct {
 }
 
 func (p *producer) options() client.ProduceOptions {
-	return client.ProduceOptions{Partition: p.cmd.Partition, Acks: p.cmd.Acks}
+	return client.ProduceOptions{Partition: int32(p.cmd.Partition), Acks: p.cmd.Acks}
 }
 
 func (p *producer) acknowledged() int64 {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -42,9 +43,40 @@ func (p *progress) clear() {
 }
 
 func (p *progress) line(records, bytes int64) string {
-	seconds := time.Since(p.started).Seconds()
-	return fmt.Sprintf("%d %s, %.1f MB in %.1f s (%s/s, %.1f MB/s)", records, p.unit, float64(bytes)/1e6, seconds,
-		amount(float64(records)/seconds), float64(bytes)/1e6/seconds)
+	return summary(records, p.unit, bytes, time.Since(p.started))
+}
+
+// summary says how much of what took how long, and the rates where they mean
+// something: one record has none.
+func summary(records int64, unit string, bytes int64, took time.Duration) string {
+	if records == 1 {
+		unit = strings.TrimSuffix(unit, "s")
+	}
+	text := fmt.Sprintf("%d %s, %s in %s", records, unit, size(float64(bytes)), elapsed(took))
+	if seconds := took.Seconds(); records > 1 && seconds > 0 {
+		text += fmt.Sprintf(" (%s/s, %s/s)", amount(float64(records)/seconds), size(float64(bytes)/seconds))
+	}
+	return text
+}
+
+// size is a number of bytes for people.
+func size(bytes float64) string {
+	switch {
+	case bytes >= 1e6:
+		return fmt.Sprintf("%.1f MB", bytes/1e6)
+	case bytes >= 1e3:
+		return fmt.Sprintf("%.1f kB", bytes/1e3)
+	default:
+		return fmt.Sprintf("%.0f B", bytes)
+	}
+}
+
+// elapsed is a duration for people.
+func elapsed(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%.0f ms", d.Seconds()*1e3)
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
 // amount shortens a rate for people.

@@ -20,11 +20,11 @@ type TopicCmd struct {
 // TopicCreateCmd creates one topic.
 type TopicCreateCmd struct {
 	Remote            `embed:""`
-	Name              string            `arg:"" name:"topic" help:"Name of the new topic."`
-	Partitions        int32             `name:"partitions" short:"P" placeholder:"N" help:"Number of partitions (the node's default without it)."`
-	ReplicationFactor int16             `name:"replication-factor" short:"R" placeholder:"N" help:"Number of replicas."`
-	Config            map[string]string `name:"config" short:"c" mapsep:"none" placeholder:"NAME=VALUE" help:"A config of the topic, such as retention.ms=3600000; repeatable."`
-	IfNotExists       bool              `name:"if-not-exists" help:"Succeed when the topic exists already."`
+	Name              string        `arg:"" name:"topic" help:"Name of the new topic."`
+	Partitions        partitions    `name:"partitions" short:"P" placeholder:"N" help:"Number of partitions (the node's default without it)."`
+	ReplicationFactor replicas      `name:"replication-factor" short:"R" placeholder:"N" help:"Number of replicas (the node's default without it)."`
+	Config            topicSettings `name:"config" short:"c" placeholder:"NAME=VALUE" help:"A config of the topic, such as retention.ms=3600000; repeatable."`
+	IfNotExists       bool          `name:"if-not-exists" help:"Succeed when the topic exists already."`
 }
 
 // Help shows examples.
@@ -48,7 +48,7 @@ func (c TopicCreateCmd) Run(ctx context.Context, streams Streams) error {
 		create = api.EnsureTopic
 	}
 	topic, err := create(ctx, client.TopicSpec{
-		Name: c.Name, Partitions: c.Partitions, ReplicationFactor: c.ReplicationFactor, Configs: c.Config,
+		Name: c.Name, Partitions: int32(c.Partitions), ReplicationFactor: int16(c.ReplicationFactor), Configs: c.Config,
 	})
 	if err != nil {
 		return err
@@ -166,11 +166,11 @@ func writeConfigs(w io.Writer, configs []client.ConfigEntry) error {
 // TopicAlterCmd changes one topic.
 type TopicAlterCmd struct {
 	Remote     `embed:""`
-	Name       string            `arg:"" name:"topic" help:"Name of the topic."`
-	Config     map[string]string `name:"config" short:"c" mapsep:"none" placeholder:"NAME=VALUE" help:"Set a config; repeatable."`
-	Unset      []string          `name:"unset" placeholder:"NAME" help:"Return a config to its default; repeatable."`
-	Partitions int32             `name:"partitions" short:"P" placeholder:"N" help:"Raise the number of partitions to this total."`
-	Force      bool              `name:"force" help:"Add partitions to a compacted topic although keys move."`
+	Name       string        `arg:"" name:"topic" help:"Name of the topic."`
+	Config     topicSettings `name:"config" short:"c" placeholder:"NAME=VALUE" help:"Set a config; repeatable."`
+	Unset      []string      `name:"unset" placeholder:"NAME" help:"Return a config to its default; repeatable."`
+	Partitions partitions    `name:"partitions" short:"P" placeholder:"N" help:"Raise the number of partitions to this total."`
+	Force      bool          `name:"force" help:"Add partitions to a compacted topic although keys move."`
 }
 
 // Help shows examples.
@@ -208,7 +208,7 @@ func (c TopicAlterCmd) Run(ctx context.Context, streams Streams) error {
 		}
 	}
 	if c.Partitions != 0 {
-		if topic, err = api.AddPartitions(ctx, c.Name, c.Partitions, c.Force); err != nil {
+		if topic, err = api.AddPartitions(ctx, c.Name, int32(c.Partitions), c.Force); err != nil {
 			return err
 		}
 	}
