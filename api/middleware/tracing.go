@@ -1,7 +1,9 @@
 package middleware
 
 import (
+	"net"
 	"net/http"
+	"strconv"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -54,9 +56,17 @@ func describe(span trace.Span, rt *Route, r *http.Request) {
 		attribute.String("http.route", rt.spec.Pattern),
 		attribute.String("url.path", r.URL.Path),
 		attribute.String("url.scheme", scheme(r)),
-		attribute.String("server.address", r.Host),
-		attribute.String("client.address", r.RemoteAddr),
+		attribute.String("server.address", host(r.Host)),
+		attribute.String("client.address", host(r.RemoteAddr)),
 	)
+}
+
+// host is an address without its port, as the conventions want both addresses.
+func host(address string) string {
+	if h, _, err := net.SplitHostPort(address); err == nil {
+		return h
+	}
+	return address
 }
 
 func scheme(r *http.Request) string {
@@ -74,7 +84,7 @@ func endSpan(resp *Response, status int) {
 			resp.span.RecordError(resp.err)
 		}
 		if status >= http.StatusInternalServerError {
-			resp.span.SetAttributes(attribute.String("error.type", http.StatusText(status)))
+			resp.span.SetAttributes(attribute.String("error.type", strconv.Itoa(status)))
 			resp.span.SetStatus(codes.Error, "")
 		}
 	}

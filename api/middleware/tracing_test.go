@@ -3,13 +3,56 @@ package middleware
 import (
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/chroniklog/chronik/server/telemetry"
 )
+
+// A span says what the HTTP conventions want of it: addresses without ports, an
+// error only where this side failed, and which.
+func TestSpanAttributes(t *testing.T) {
+	for status, want := range map[int]struct {
+		code      codes.Code
+		errorType string
+	}{200: {}, 404: {}, 409: {}, 500: {codes.Error, "500"}, 503: {codes.Error, "503"}} {
+		spans := tracetest.NewInMemoryExporter()
+		tracing, err := telemetry.NewTracing(t.Context(), telemetry.TracingOptions{Node: 1, Exporter: spans})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rt := &Route{chain: &Chain{cfg: Config{Tracer: tracing.Tracer()}}, name: "GET /v1/topics/{topic}"}
+		rt.spec.Pattern = "/v1/topics/{topic}"
+		r := httptest.NewRequest(http.MethodGet, "http://[::1]:8080/v1/topics/t", nil)
+		r.RemoteAddr = "192.0.2.1:1234"
+		resp := Response{ResponseWriter: httptest.NewRecorder()}
+		rt.trace(&resp, r)
+		endSpan(&resp, status)
+		span := spans.GetSpans()[0]
+		got := map[string]string{}
+		for _, a := range span.Attributes {
+			got[string(a.Key)] = a.Value.Emit()
+		}
+		attributes := map[string]string{
+			"http.request.method": "GET", "http.route": "/v1/topics/{topic}", "url.path": "/v1/topics/t", "url.scheme": "http",
+			"server.address": "::1", "client.address": "192.0.2.1", "http.response.status_code": strconv.Itoa(status),
+		}
+		if want.errorType != "" {
+			attributes["error.type"] = want.errorType
+		}
+		if d := cmp.Diff(attributes, got); d != "" {
+			t.Errorf("%d: %s", status, d)
+		}
+		if span.Name != "GET /v1/topics/{topic}" || span.SpanKind != trace.SpanKindServer || span.Status.Code != want.code {
+			t.Errorf("%d: %s, %v, %v", status, span.Name, span.SpanKind, span.Status)
+		}
+	}
+}
 
 // BenchmarkTrace is what tracing adds to a request, by how much is sampled.
 func BenchmarkTrace(b *testing.B) {

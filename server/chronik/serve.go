@@ -38,6 +38,7 @@ func (c ServeCmd) Run(ctx context.Context, streams Streams) error {
 	if err != nil {
 		return err
 	}
+	telemetry.AdoptLog(logger)
 	memory, err := limitMemory(c.MemoryLimit)
 	if err != nil {
 		return err

@@ -123,7 +123,9 @@ func (n *Node) start(ctx context.Context) error {
 	if n.dir, err = openDataDir(n.o.FS, filepath.ToSlash(n.cfg.DataDir), n.cfg.NodeID); err != nil {
 		return err
 	}
-	n.tracing, err = telemetry.NewTracing(ctx, telemetry.TracingOptions{Node: n.cfg.NodeID, Version: n.o.Version})
+	n.tracing, err = telemetry.NewTracing(ctx, telemetry.TracingOptions{
+		Node: n.cfg.NodeID, Version: n.o.Version, Logger: n.log,
+	})
 	if err != nil {
 		return err
 	}

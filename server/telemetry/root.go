@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"math/rand/v2"
-	"os"
 	"strconv"
-	"strings"
 
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -17,15 +15,15 @@ import (
 // the number in its last 8 bytes, halved, is below it, which is the rule of the
 // SDK's TraceIDRatioBased. ok is false for every other sampler.
 func rootBound() (bound uint64, ok bool) {
-	switch strings.ToLower(strings.TrimSpace(os.Getenv("OTEL_TRACES_SAMPLER"))) {
+	switch env("OTEL_TRACES_SAMPLER") {
 	case "always_off", "parentbased_always_off":
 		return 0, true
 	case "traceidratio", "parentbased_traceidratio":
 	default:
 		return 0, false
 	}
-	ratio, err := strconv.ParseFloat(strings.TrimSpace(os.Getenv("OTEL_TRACES_SAMPLER_ARG")), 64)
-	if err != nil || ratio < 0 || ratio >= 1 {
+	ratio, err := strconv.ParseFloat(env("OTEL_TRACES_SAMPLER_ARG"), 64)
+	if err != nil || !(ratio >= 0 && ratio < 1) { // NaN is no ratio
 		return 0, false
 	}
 	return uint64(ratio * (1 << 63)), true

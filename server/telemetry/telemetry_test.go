@@ -38,11 +38,16 @@ func newFakePending(res partition.Appended, c *partition.Cycle) *fakePending {
 	return &fakePending{done: make(chan struct{}), res: res, cycle: c}
 }
 
+func startReceiver(t *testing.T) *otlptest.Receiver {
+	receiver := otlptest.Start(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.Endpoint())
+	return receiver
+}
+
 // startTracing exports to a receiver as the environment of a node would.
 func startTracing(t *testing.T) (*Tracing, *otlptest.Receiver) {
 	t.Helper()
-	receiver := otlptest.Start(t)
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.Endpoint())
+	receiver := startReceiver(t)
 	t.Setenv("OTEL_TRACES_SAMPLER", "always_on")
 	tracing, err := NewTracing(t.Context(), TracingOptions{Node: 7, Version: "v0"})
 	if err != nil {
