@@ -5,6 +5,7 @@ import (
 
 	"github.com/chroniklog/chronik/api/gen"
 	"github.com/chroniklog/chronik/server"
+	"github.com/chroniklog/chronik/server/telemetry"
 )
 
 // clusterAdmin looks at the cluster and changes who does what in it.
@@ -12,6 +13,7 @@ type clusterAdmin interface {
 	Cluster() server.ClusterInfo
 	Node(id server.NodeID) (server.NodeInfo, error)
 	Moving(ctx context.Context, leaving server.NodeID) (bytes int64, err error)
+	Load(ctx context.Context) []server.NodeLoad
 	DrainNode(ctx context.Context, id server.NodeID, replicas bool, throttle int64) (server.NodeInfo, error)
 	EndDrain(ctx context.Context, id server.NodeID) (server.NodeInfo, error)
 	RemoveNode(ctx context.Context, id server.NodeID) error
@@ -39,6 +41,22 @@ func (s *Server) DescribeNode(
 		}
 	}
 	return gen.DescribeNode200JSONResponse(answer), nil
+}
+
+// DescribeLoad implements GET /v1/cluster/load.
+func (s *Server) DescribeLoad(
+	ctx context.Context, _ gen.DescribeLoadRequestObject,
+) (gen.DescribeLoadResponseObject, error) {
+	loads := s.broker.Load(ctx)
+	nodes := make([]gen.NodeLoad, len(loads))
+	for i, l := range loads {
+		nodes[i] = gen.NodeLoad{Id: l.Node, Answered: l.Answered}
+		if l.Answered {
+			nodes[i].AppendedRecords, nodes[i].AppendedBytes, nodes[i].ReadBytes = &l.Records, &l.Bytes, &l.Read
+			nodes[i].CommitCycles = &l.Cycles
+		}
+	}
+	return gen.DescribeLoad200JSONResponse{BucketSeconds: telemetry.Buckets(), Nodes: nodes}, nil
 }
 
 // DrainNode implements POST /v1/cluster/nodes/{node}/drain.

@@ -10,6 +10,7 @@ import (
 	"github.com/chroniklog/chronik/raft"
 	"github.com/chroniklog/chronik/raft/meta"
 	"github.com/chroniklog/chronik/server"
+	"github.com/chroniklog/chronik/server/telemetry"
 )
 
 func (b *fakeBroker) Node(id server.NodeID) (server.NodeInfo, error) {
@@ -36,6 +37,12 @@ func (b *fakeBroker) DrainNode(
 }
 
 func (b *fakeBroker) Moving(context.Context, server.NodeID) (int64, error) { return 0, b.err }
+
+func (b *fakeBroker) Load(context.Context) []server.NodeLoad {
+	return []server.NodeLoad{
+		{Node: 1, Answered: true, Load: telemetry.Load{Records: 7, Bytes: 70, Read: 5, Cycles: []int64{1, 2}}}, {Node: 2},
+	}
+}
 
 func (b *fakeBroker) EndDrain(_ context.Context, id server.NodeID) (server.NodeInfo, error) {
 	return b.Node(id)
@@ -92,6 +99,11 @@ func TestClusterAdmin(t *testing.T) {
 		{exchange{method: "GET", path: "/v1/cluster"}, 200, `"voter":false`},
 		{exchange{method: "GET", path: "/v1/cluster"}, 200, `"last_index":0,"learners":[],"term":0,"voters":[]`},
 		{exchange{method: "GET", path: "/v1/cluster/nodes/1"}, 200, `"replicas":0`},
+		{
+			exchange{method: "GET", path: "/v1/cluster/load"}, 200,
+			`"nodes":[{"answered":true,"appended_bytes":70,"appended_records":7,"commit_cycles":[1,2],"id":1,` +
+				`"read_bytes":5},{"answered":false,"id":2}]`,
+		},
 		{exchange{method: "GET", path: "/v1/cluster/nodes/2"}, 404, `"code":"unknown_node"`},
 		{exchange{method: "GET", path: "/v1/cluster/nodes/one", bad: true}, 400, `want a node id`},
 		{exchange{method: "GET", path: "/v1/cluster/nodes/1?x=1", bad: true}, 400, `"code":"unknown_parameter"`},

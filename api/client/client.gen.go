@@ -1088,6 +1088,13 @@ type ClusterBackup struct {
 	Topics         []TopicBackup    `json:"topics"`
 }
 
+// ClusterLoad defines model for ClusterLoad.
+type ClusterLoad struct {
+	// BucketSeconds The bounds of `commit_cycles`, in ascending order.
+	BucketSeconds []float64  `json:"bucket_seconds"`
+	Nodes         []NodeLoad `json:"nodes"`
+}
+
 // ClusterRestore defines model for ClusterRestore.
 type ClusterRestore struct {
 	BackupId       string            `json:"backup_id"`
@@ -1443,6 +1450,25 @@ type Node struct {
 
 	// Voter Of the metadata group; a node that joined is a learner first.
 	Voter *bool `json:"voter,omitempty"`
+}
+
+// NodeLoad defines model for NodeLoad.
+type NodeLoad struct {
+	// Answered False: nothing else is known.
+	Answered bool `json:"answered"`
+
+	// AppendedBytes Bytes of them.
+	AppendedBytes *int64 `json:"appended_bytes,omitempty"`
+
+	// AppendedRecords Records accepted for append.
+	AppendedRecords *int64 `json:"appended_records,omitempty"`
+
+	// CommitCycles Commit cycles, sync included, that took up to each bound of `bucket_seconds` and longer than the one before; the last number is of those that took longer than any.
+	CommitCycles *[]int64 `json:"commit_cycles,omitempty"`
+	Id           int32    `json:"id"`
+
+	// ReadBytes Bytes of batches handed to readers.
+	ReadBytes *int64 `json:"read_bytes,omitempty"`
 }
 
 // Offset defines model for Offset.
@@ -2587,6 +2613,13 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/cluster/elections (the `ElectLeaders` operationId).
 	ElectLeaders(ctx context.Context, body ElectLeadersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// DescribeLoad What each node has done, for rates
+	//
+	// Counters of every node that the metadata lists. They grow from 0 as long as a node's process lives: the difference of two answers is what was done between them. A node that does not answer within a second is listed without any. `/metrics` has these and many more, of one node.
+	//
+	// Corresponds with GET /v1/cluster/load (the `DescribeLoad` operationId).
+	DescribeLoad(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RemoveNode Remove a stopped node from the cluster
 	//
 	// The node leaves the cluster's metadata. It must be stopped and hold no replica (409 node_state else): drain it with its replicas, stop it, remove it. A node that is lost for good is drained and removed in the same way.
@@ -3173,6 +3206,23 @@ func (c *Client) ElectLeadersWithBody(ctx context.Context, contentType string, b
 // Corresponds with POST /v1/cluster/elections (the `ElectLeaders` operationId).
 func (c *Client) ElectLeaders(ctx context.Context, body ElectLeadersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewElectLeadersRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DescribeLoad What each node has done, for rates
+//
+// Counters of every node that the metadata lists. They grow from 0 as long as a node's process lives: the difference of two answers is what was done between them. A node that does not answer within a second is listed without any. `/metrics` has these and many more, of one node.
+//
+// Corresponds with GET /v1/cluster/load (the `DescribeLoad` operationId).
+func (c *Client) DescribeLoad(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDescribeLoadRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -4445,6 +4495,33 @@ func NewElectLeadersRequestWithBody(server string, contentType string, body io.R
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDescribeLoadRequest constructs an http.Request for the DescribeLoad method
+func NewDescribeLoadRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cluster/load")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -8014,6 +8091,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/cluster/elections (the `ElectLeaders` operationId).
 	ElectLeadersWithResponse(ctx context.Context, body ElectLeadersJSONRequestBody, reqEditors ...RequestEditorFn) (*ElectLeadersResponse, error)
 
+	// DescribeLoadWithResponse What each node has done, for rates
+	//
+	// Counters of every node that the metadata lists. They grow from 0 as long as a node's process lives: the difference of two answers is what was done between them. A node that does not answer within a second is listed without any. `/metrics` has these and many more, of one node.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/cluster/load (the `DescribeLoad` operationId).
+	DescribeLoadWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*DescribeLoadResponse, error)
+
 	// RemoveNodeWithResponse Remove a stopped node from the cluster
 	//
 	// The node leaves the cluster's metadata. It must be stopped and hold no replica (409 node_state else): drain it with its replicas, stop it, remove it. A node that is lost for good is drained and removed in the same way.
@@ -9128,6 +9214,103 @@ func (r ElectLeadersResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ElectLeadersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DescribeLoadResponse429Headers the declared response headers of an HTTP 429 response for DescribeLoad
+type DescribeLoadResponse429Headers struct {
+	RetryAfter int
+}
+
+// DescribeLoadResponse503Headers the declared response headers of an HTTP 503 response for DescribeLoad
+type DescribeLoadResponse503Headers struct {
+	RetryAfter int
+}
+
+type DescribeLoadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ClusterLoad
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem400
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Problem403
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *Problem429
+	// ApplicationproblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationproblemJSON500 *Problem500
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem503
+	// ApplicationproblemJSON504 the response for an HTTP 504 `application/problem+json` response
+	ApplicationproblemJSON504 *Problem504
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *DescribeLoadResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *DescribeLoadResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DescribeLoadResponse) GetJSON200() *ClusterLoad {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r DescribeLoadResponse) GetApplicationproblemJSON400() *Problem400 {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r DescribeLoadResponse) GetApplicationproblemJSON403() *Problem403 {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r DescribeLoadResponse) GetApplicationproblemJSON429() *Problem429 {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r DescribeLoadResponse) GetApplicationproblemJSON500() *Problem500 {
+	return r.ApplicationproblemJSON500
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r DescribeLoadResponse) GetApplicationproblemJSON503() *Problem503 {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSON504 returns the response for an HTTP 504 `application/problem+json` response
+func (r DescribeLoadResponse) GetApplicationproblemJSON504() *Problem504 {
+	return r.ApplicationproblemJSON504
+}
+
+// GetBody returns the raw response body bytes
+func (r DescribeLoadResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DescribeLoadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DescribeLoadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DescribeLoadResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -14890,6 +15073,21 @@ func (c *ClientWithResponses) ElectLeadersWithResponse(ctx context.Context, body
 	return ParseElectLeadersResponse(rsp)
 }
 
+// DescribeLoadWithResponse What each node has done, for rates
+//
+// Counters of every node that the metadata lists. They grow from 0 as long as a node's process lives: the difference of two answers is what was done between them. A node that does not answer within a second is listed without any. `/metrics` has these and many more, of one node.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/cluster/load (the `DescribeLoad` operationId).
+func (c *ClientWithResponses) DescribeLoadWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*DescribeLoadResponse, error) {
+	rsp, err := c.DescribeLoad(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDescribeLoadResponse(rsp)
+}
+
 // RemoveNodeWithResponse Remove a stopped node from the cluster
 //
 // The node leaves the cluster's metadata. It must be stopped and hold no replica (409 node_state else): drain it with its replicas, stop it, remove it. A node that is lost for good is drained and removed in the same way.
@@ -16269,6 +16467,97 @@ func ParseElectLeadersResponse(rsp *http.Response) (*ElectLeadersResponse, error
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers ElectLeadersResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDescribeLoadResponse parses an HTTP response from a DescribeLoadWithResponse call
+func ParseDescribeLoadResponse(rsp *http.Response) (*DescribeLoadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DescribeLoadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ClusterLoad
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Problem400
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Problem403
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest Problem429
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Problem500
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem503
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 504:
+		var dest Problem504
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON504 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers DescribeLoadResponse429Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers DescribeLoadResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: ""}); err != nil {

@@ -430,6 +430,13 @@ type ClusterBackup struct {
 	Topics         []TopicBackup    `json:"topics"`
 }
 
+// ClusterLoad defines model for ClusterLoad.
+type ClusterLoad struct {
+	// BucketSeconds The bounds of `commit_cycles`, in ascending order.
+	BucketSeconds []float64  `json:"bucket_seconds"`
+	Nodes         []NodeLoad `json:"nodes"`
+}
+
 // ClusterRestore defines model for ClusterRestore.
 type ClusterRestore struct {
 	BackupId       string            `json:"backup_id"`
@@ -696,6 +703,25 @@ type Node struct {
 
 	// Voter Of the metadata group; a node that joined is a learner first.
 	Voter *bool `json:"voter,omitempty"`
+}
+
+// NodeLoad defines model for NodeLoad.
+type NodeLoad struct {
+	// Answered False: nothing else is known.
+	Answered bool `json:"answered"`
+
+	// AppendedBytes Bytes of them.
+	AppendedBytes *int64 `json:"appended_bytes,omitempty"`
+
+	// AppendedRecords Records accepted for append.
+	AppendedRecords *int64 `json:"appended_records,omitempty"`
+
+	// CommitCycles Commit cycles, sync included, that took up to each bound of `bucket_seconds` and longer than the one before; the last number is of those that took longer than any.
+	CommitCycles *[]int64 `json:"commit_cycles,omitempty"`
+	Id           int32    `json:"id"`
+
+	// ReadBytes Bytes of batches handed to readers.
+	ReadBytes *int64 `json:"read_bytes,omitempty"`
 }
 
 // Offset defines model for Offset.
@@ -1054,6 +1080,9 @@ type ServerInterface interface {
 	// ElectLeaders Give leadership back to preferred replicas, or force a leader
 	// (POST /v1/cluster/elections)
 	ElectLeaders(w http.ResponseWriter, r *http.Request)
+	// DescribeLoad What each node has done, for rates
+	// (GET /v1/cluster/load)
+	DescribeLoad(w http.ResponseWriter, r *http.Request)
 	// RemoveNode Remove a stopped node from the cluster
 	// (DELETE /v1/cluster/nodes/{node})
 	RemoveNode(w http.ResponseWriter, r *http.Request, node NodePath)
@@ -1159,6 +1188,12 @@ func (_ Unimplemented) MoveController(w http.ResponseWriter, r *http.Request) {
 // ElectLeaders Give leadership back to preferred replicas, or force a leader
 // (POST /v1/cluster/elections)
 func (_ Unimplemented) ElectLeaders(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// DescribeLoad What each node has done, for rates
+// (GET /v1/cluster/load)
+func (_ Unimplemented) DescribeLoad(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1374,6 +1409,20 @@ func (siw *ServerInterfaceWrapper) ElectLeaders(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ElectLeaders(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DescribeLoad operation middleware
+func (siw *ServerInterfaceWrapper) DescribeLoad(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DescribeLoad(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -2296,6 +2345,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/v1/cluster", wrapper.DescribeCluster)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/cluster/load", wrapper.DescribeLoad)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/cluster/backup", wrapper.BackupCluster)
 	})
 	r.Group(func(r chi.Router) {
@@ -2994,6 +3046,125 @@ type ElectLeaders504ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ElectLeaders504ApplicationProblemPlusJSONResponse) VisitElectLeadersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(504)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DescribeLoadRequestObject struct {
+}
+
+type DescribeLoadResponseObject interface {
+	VisitDescribeLoadResponse(w http.ResponseWriter) error
+}
+
+type DescribeLoad200JSONResponse ClusterLoad
+
+func (response DescribeLoad200JSONResponse) VisitDescribeLoadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DescribeLoad400ApplicationProblemPlusJSONResponse struct {
+	Problem400ApplicationProblemPlusJSONResponse
+}
+
+func (response DescribeLoad400ApplicationProblemPlusJSONResponse) VisitDescribeLoadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(400)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DescribeLoad403ApplicationProblemPlusJSONResponse struct {
+	Problem403ApplicationProblemPlusJSONResponse
+}
+
+func (response DescribeLoad403ApplicationProblemPlusJSONResponse) VisitDescribeLoadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(403)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DescribeLoad429ApplicationProblemPlusJSONResponse struct {
+	Problem429ApplicationProblemPlusJSONResponse
+}
+
+func (response DescribeLoad429ApplicationProblemPlusJSONResponse) VisitDescribeLoadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DescribeLoad500ApplicationProblemPlusJSONResponse struct {
+	Problem500ApplicationProblemPlusJSONResponse
+}
+
+func (response DescribeLoad500ApplicationProblemPlusJSONResponse) VisitDescribeLoadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DescribeLoad503ApplicationProblemPlusJSONResponse struct {
+	Problem503ApplicationProblemPlusJSONResponse
+}
+
+func (response DescribeLoad503ApplicationProblemPlusJSONResponse) VisitDescribeLoadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Retry-After", fmt.Sprint(response.Headers.RetryAfter))
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DescribeLoad504ApplicationProblemPlusJSONResponse struct {
+	Problem504ApplicationProblemPlusJSONResponse
+}
+
+func (response DescribeLoad504ApplicationProblemPlusJSONResponse) VisitDescribeLoadResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -7158,6 +7329,9 @@ type StrictServerInterface interface {
 	// ElectLeaders Give leadership back to preferred replicas, or force a leader
 	// (POST /v1/cluster/elections)
 	ElectLeaders(ctx context.Context, request ElectLeadersRequestObject) (ElectLeadersResponseObject, error)
+	// DescribeLoad What each node has done, for rates
+	// (GET /v1/cluster/load)
+	DescribeLoad(ctx context.Context, request DescribeLoadRequestObject) (DescribeLoadResponseObject, error)
 	// RemoveNode Remove a stopped node from the cluster
 	// (DELETE /v1/cluster/nodes/{node})
 	RemoveNode(ctx context.Context, request RemoveNodeRequestObject) (RemoveNodeResponseObject, error)
@@ -7383,6 +7557,30 @@ func (sh *strictHandler) ElectLeaders(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ElectLeadersResponseObject); ok {
 		if err := validResponse.VisitElectLeadersResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DescribeLoad operation middleware
+func (sh *strictHandler) DescribeLoad(w http.ResponseWriter, r *http.Request) {
+	var request DescribeLoadRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DescribeLoad(ctx, request.(DescribeLoadRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DescribeLoad")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DescribeLoadResponseObject); ok {
+		if err := validResponse.VisitDescribeLoadResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/chroniklog/chronik/server/peer"
 	"github.com/chroniklog/chronik/server/peer/peertest"
 	"github.com/chroniklog/chronik/server/replica"
+	"github.com/chroniklog/chronik/server/telemetry"
 	"github.com/chroniklog/chronik/storage/plog"
 	"github.com/chroniklog/chronik/storage/record"
 )
@@ -103,7 +104,10 @@ func (l *leader) KeyOffset(ctx context.Context, id plog.ID, key []byte) (int64, 
 	return 12, true, l.note(ctx, id, string(key))
 }
 
+func (l *leader) Load() telemetry.Load { return someLoad }
+
 var (
+	someLoad    = telemetry.Load{Records: 13, Bytes: 1 << 40, Read: 14, Cycles: []int64{0, 15, 1 << 33}}
 	someOffsets = partition.Offsets{LogStart: 1, HighWatermark: 2, LastStable: 3, LogEnd: 4, LeaderEpoch: 5}
 	someID      = plog.ID{Topic: [16]byte{1, 2, 3}, Partition: 9}
 )
@@ -196,6 +200,10 @@ func TestQuestions(t *testing.T) {
 	if v, live, err := c.KeyOffset(ctx, someID, []byte("k")); err != nil || v != 12 || !live {
 		t.Fatal(v, live, err)
 	}
+	load, err := c.Load(ctx)
+	if d := cmp.Diff(someLoad, load); err != nil || d != "" {
+		t.Fatal(err, d)
+	}
 }
 
 // An error arrives as what it was, with its numbers and its text.
@@ -234,6 +242,7 @@ func FuzzRequests(f *testing.F) {
 	e := call(context.Background(), someID)
 	e.record(&partition.RecordAppend{Key: []byte("k"), Cond: partition.NoConditions})
 	f.Add(uint8(methodRecord), e.b)
+	f.Add(uint8(methodLoad), call(context.Background(), plog.ID{}).b)
 	for m := methodRecord; m <= methodConfirm; m++ {
 		f.Add(uint8(m), call(context.Background(), someID).b)
 	}

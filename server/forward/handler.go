@@ -129,6 +129,8 @@ func (h *Handler) answer(ctx context.Context, m peer.Method, id plog.ID, d *deco
 		return h.Local.Confirm(ctx, id, int32(epoch))
 	case methodMoving:
 		return h.moving(ctx, d, e)
+	case methodLoad:
+		return h.load(d, e)
 	case methodTime:
 		ts := d.i64()
 		if err := d.end(); err != nil {
