@@ -92,6 +92,68 @@ func (s *site) narrow() {
 	})
 }
 
+// unfolded presses "More" on a telephone: what it shows fits, works, and goes away.
+func (s *site) unfolded() {
+	const width, place = 375, `document.getElementById("place")`
+	s.do(chromedp.EmulateViewport(width, 720, chromedp.EmulateMobile))
+	defer s.do(chromedp.EmulateViewport(1280, 900))
+	s.show("topics/pages")
+	s.awaitText("record 119")
+	s.await(place + `.offsetParent === null`)
+	s.press("More")
+	s.await(place + `.offsetParent !== null && document.querySelector(".fold").ariaExpanded === "true"`)
+	const wide = `[...` + place + `.querySelectorAll("*")].filter((e) => e.getBoundingClientRect().right > %d)` +
+		`.map((e) => e.outerHTML)`
+	if out := value[[]string](s.tab, fmt.Sprintf(wide, width-12)); len(out) > 0 {
+		s.t.Errorf("beside the screen: %q", out)
+	}
+	s.shot("narrow unfolded")
+	s.judge("unfolded")
+	s.fill("offset", "3\r")
+	s.await(`document.querySelector("[data-record]").dataset.record === "0/3"`)
+	s.press("Less")
+	s.await(place + `.offsetParent === null`)
+}
+
+// long has the longest names there can be, keys of 2,000 characters and 80
+// headers: on a telephone the page is no wider, and nothing lies upon another.
+func (s *site) long() {
+	name := strings.Repeat("long.topic_name-", 16)[:249]
+	s.topic(name, 2)
+	headers := make([]string, 80)
+	for i := range headers {
+		headers[i] = fmt.Sprintf(`{"name":"%s-%d","value":"%s"}`, strings.Repeat("h", i), i, strings.Repeat("v", 3*i))
+	}
+	s.call("POST", "/v1/topics/"+name+"/batches", fmt.Sprintf(
+		`{"records":[{"partition":0,"key":%q,"value":"x","headers":[%s]}]}`,
+		strings.Repeat("K", 2000), strings.Join(headers, ",")))
+	s.do(chromedp.EmulateViewport(375, 720, chromedp.EmulateMobile))
+	defer s.do(chromedp.EmulateViewport(1280, 900))
+	for _, view := range []string{"topics?q=long", "topics/" + name, "topics/" + name + "?partition=0&offset=0&open=0"} {
+		s.show(view)
+		s.await(`document.querySelector("[data-row]")`)
+		s.shot("narrow long")
+		if w := value[int](s.tab, `document.documentElement.scrollWidth`); w > 375 {
+			s.t.Errorf("%q is %d wide", view, w)
+		}
+		if out := value[[]string](s.tab, overflowing); len(out) > 0 {
+			s.t.Errorf("%q: wider than their cells: %q", view, out)
+		}
+	}
+	if h := value[int](s.tab, `document.querySelector(".headers").parentElement.clientHeight`); h > 420 {
+		s.t.Errorf("80 headers are %d high", h)
+	}
+	s.show("topics?q=long")
+	s.await(`document.querySelector("[data-row]")`)
+	if w := value[int](s.tab, `document.querySelector("[data-row]").closest("th").clientWidth`); w > 340 {
+		s.t.Errorf("the name takes %d, so that nothing else is seen", w)
+	}
+}
+
+// overflowing lists headings and links of a table that are wider than they may be.
+const overflowing = `[...document.querySelectorAll("table th")].filter((e) => e.scrollWidth > e.clientWidth + 1)
+	.map((e) => e.outerHTML.slice(0, 200))`
+
 // outside lists what an open dialog holds but does not show.
 const outside = `(() => {
 	const dialog = document.querySelector("dialog[open]"), box = dialog?.getBoundingClientRect();

@@ -108,6 +108,25 @@ func (s *site) leader(topic string) int {
 	return 0
 }
 
+// ledBy is a partition that a node leads.
+func (s *site) ledBy(topic string, node int) int {
+	s.t.Helper()
+	var list struct {
+		Partitions []struct{ Partition, Leader int }
+	}
+	text := s.call("GET", "/v1/topics/"+topic+"/partitions", "")
+	if err := json.Unmarshal([]byte(text), &list); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, p := range list.Partitions {
+		if p.Leader == node {
+			return p.Partition
+		}
+	}
+	s.t.Fatalf("node %d leads nothing: %s", node, text)
+	return 0
+}
+
 // The leader of one of the partitions is killed while records come: every
 // acknowledged one is shown, none twice.
 func (s *site) tailThroughFailover() {
@@ -142,6 +161,8 @@ func (s *site) tailThroughFailover() {
 	s.await(`document.querySelector('[data-tile="Nodes alive"]')?.innerText.includes("2 of 3")`)
 	s.await(fmt.Sprintf(`document.querySelector("[data-node='%d']").innerText.includes("away")`, victim))
 	s.await(`document.querySelector('[data-tile="Under-replicated"].warn')`)
+	s.await(fmt.Sprintf(`document.querySelector("[data-silent]")?.innerText.includes("node %d")`, victim))
+	s.await(`document.querySelector(".plot [role=img]").getAttribute("aria-label").match(/appended \d/)`)
 	s.await(fmt.Sprintf(`document.querySelector("[data-trouble='again/0']")?.innerText.includes("node %d")`, victim))
 }
 

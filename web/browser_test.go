@@ -47,6 +47,8 @@ func TestBrowser(t *testing.T) {
 		{"pictures", (*site).pictures},
 		{"dark", (*site).dark},
 		{"narrow", (*site).narrow},
+		{"unfolded", (*site).unfolded},
+		{"long", (*site).long},
 		{"accessible", (*site).accessible},
 		{"tail", (*site).tail},
 		{"tail through cuts", (*site).tailThroughCuts},
@@ -200,6 +202,9 @@ func (s *site) values() {
 	s.press("0")
 	// The numbers of a document are shown as they were written.
 	s.awaitText("\"id\": 12345678901234567890,\n", "\"tags\": [\n    \"a\",\n    \"b\"\n  ],", `"none": {},`, "Trace", "00 01 02 ff")
+	s.await(`[...document.querySelectorAll(".json.name")].some((e) => e.innerText === '"id"')`)
+	s.await(`document.querySelector(".json.number").innerText === "12345678901234567890"`)
+	s.await(`document.querySelector("[data-download]").download === "values-0-0"`)
 	s.shot("records")
 	s.do(chromedp.Click(`//*[@aria-label="Value as"]/button[.="Hex"]`))
 	s.awaitText("00000000  7b 22 69 64 22 3a 31 32")
@@ -287,6 +292,10 @@ func (s *site) produce() {
 	s.topic("letters", 2)
 	s.show("topics/letters")
 	s.press("Write a record")
+	s.fill("value", `{"n":1`)
+	s.awaitText("This is no JSON")
+	s.fill("value", `{"n":1}`)
+	s.await(`document.querySelector("[data-json]").innerText === ""`)
 	s.choose("partition", "1")
 	s.fill("key", "a key")
 	s.fill("value", `{"n":1}`)
@@ -333,13 +342,28 @@ func (s *site) overview() {
 	s.await(`document.querySelector('[data-tile="Controller"]').innerText.match(/node [123]/)`)
 	s.await(`document.querySelectorAll("[data-node]").length === 3`)
 	s.await(`document.querySelectorAll(".plot canvas").length === 4`)
-	// Two readings make a rate; what is written between them shows in it.
-	s.await(`document.querySelector(".plot [role=img]").getAttribute("aria-label").match(/appended \d/)`)
-	s.write("orders", 0, 0, 500)
-	s.write("orders", 1, 0, 500)
-	s.write("orders", 2, 0, 500)
-	s.await(`document.querySelector(".plot [role=img]").getAttribute("aria-label").match(/appended [1-9]/)`)
+	// Two readings make a rate; what is written between them shows in it, and
+	// as that of the node that leads the partition, whichever node is asked.
+	const label = `(document.querySelector(".plot [role=img]")?.getAttribute("aria-label") ?? "")`
+	s.await(label + `.match(/appended \d/)`)
+	s.awaitText("The whole cluster, the last five minutes")
+	s.topic("away", 3)
+	leader := s.leader("away")
+	partition := s.ledBy("away", leader)
+	appended := func() { s.write("away", partition, 0, 500) }
+	appended()
+	s.await(label + `.match(/appended [1-9]/)`)
+	s.choose("node", fmt.Sprint(leader))
+	s.await(fmt.Sprintf(`location.hash === "#/?node=%d"`, leader))
+	s.awaitText(fmt.Sprintf("Node %d, the last five minutes", leader))
+	s.do(chromedp.Reload())
+	s.awaitText(fmt.Sprintf("Node %d, the last five minutes", leader))
+	s.await(label + `.match(/appended \d/)`)
+	appended()
+	s.await(label + `.match(/appended [1-9]/)`)
 	s.await(`document.querySelectorAll(".plot [role=img]")[3].getAttribute("aria-label").match(/lag \d/)`)
+	s.show("")
+	s.await(label + `.match(/appended \d/)`)
 	s.shot("overview")
 }
 
@@ -404,7 +428,9 @@ func (s *site) curl() {
 	}
 	for view, what := range map[string]string{
 		"": `"cluster_id"`, "topics": `"topics"`, "topics/pages/partitions": `"isr":[1,2,3]`, "groups": `"groups"`,
-		"nodes": `"raft"`,
+		"nodes": `"raft"`, "topics?q=pag": `"name":"pages"`, "topics/pages?offset=60": `"offset":60,`,
+		"topics/orders/configs": `"effective_configs"`, "topics/jobs/consumers": `"groups"`,
+		"groups/workers": `"group":"workers"`, "topics/pages?time=1&partition=0": `"offset":0,`,
 	} {
 		s.show(view)
 		s.press("Copy as curl")

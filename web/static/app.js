@@ -29,7 +29,7 @@ function View({path, query}) {
   const [section = '', name] = path;
   const [failure, again] = useErrorBoundary();
   if (failure) return html`<${Notice} problem=${failure} again=${again} />`;
-  if (section === '' && path.length === 0) return html`<${Overview} />`;
+  if (section === '' && path.length === 0) return html`<${Overview} query=${query} />`;
   if (section === 'topics' && name === undefined) return html`<${Topics} query=${query} />`;
   if (section === 'topics') return html`<${Topic} key=${name} name=${name} part=${path[2]} query=${query} />`;
   if (section === 'groups' && name === undefined) return html`<${Groups} query=${query} />`;

@@ -86,3 +86,18 @@ export function prettyJSON(text) {
   }
   return out;
 }
+
+// jsonTokens takes a JSON document apart, for colours: [[kind, text]] with kind
+// name, string, number or word, and '' of what is between.
+export function jsonTokens(json) {
+  const tokens = [];
+  let end = 0;
+  for (const match of json.matchAll(/("(?:[^"\\]|\\.)*")(?=(\s*:)?)|(-?\d[\d.eE+-]*)|(true|false|null)/g)) {
+    const [text, string, colon, number] = match;
+    if (match.index > end) tokens.push(['', json.slice(end, match.index)]);
+    tokens.push([string ? (colon === undefined ? 'string' : 'name') : number ? 'number' : 'word', text]);
+    end = match.index + text.length;
+  }
+  tokens.push(['', json.slice(end)]);
+  return tokens;
+}

@@ -8,7 +8,7 @@ import {html} from './html.js';
 import {useLoad} from './load.js';
 import {Reset} from './reset.js';
 import {href} from './route.js';
-import {Loaded, Table} from './ui.js';
+import {Loaded, Name, Table} from './ui.js';
 
 // Group shows a group as it is now, anew every two seconds.
 export function Group({name}) {
@@ -22,7 +22,7 @@ export function Group({name}) {
   return html`
     <p class="crumbs"><a href=${href(['groups'])}>Groups</a> /</p>
     <div class="title">
-      <h1 class="name">${name}</h1>
+      <${Name} name=${name} />
       <${CurlButton} commands=${commands} />
       ${load.data && html`<button type="button" onClick=${() => setResetting(true)}>Reset offsets</button>`}
     </div>

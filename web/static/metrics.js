@@ -1,65 +1,68 @@
-// Rates of the node that is asked, from two readings of its /metrics.
+// Rates of every node, from two readings of what each has done.
 import {get} from './api.js';
 
 // points is how many readings a plot shows, interval the ms between two.
 export const points = 150;
 export const interval = 2000;
 
-// parse sums the samples of each wanted name over its labels; of a histogram it
-// keeps the buckets apart: {name: sum} and {name: Map(le → count)}.
-export function parse(text, sums, histograms) {
-  const out = Object.fromEntries([...sums.map((n) => [n, undefined]), ...histograms.map((n) => [n, new Map()])]);
-  for (const line of text.split('\n')) {
-    const sample = /^(\w+)(?:\{(.*)\})? (\S+)/.exec(line);
-    if (!sample) continue;
-    const [, name, labels = '', value] = sample;
-    if (sums.includes(name)) out[name] = (out[name] ?? 0) + Number(value);
-    const histogram = name.endsWith('_bucket') && name.slice(0, -'_bucket'.length);
-    if (histogram && histograms.includes(histogram)) {
-      const le = Number(/(?:^|,)le="([^"]+)"/.exec(labels)[1].replace('+Inf', 'Infinity'));
-      out[histogram].set(le, (out[histogram].get(le) ?? 0) + Number(value));
-    }
-  }
-  return out;
-}
-
-// quantile of what a histogram has gained between two readings, linear within
-// its bucket; null when it gained nothing.
-export function quantile(before, after, q) {
-  const bounds = [...after.keys()].sort((a, b) => a - b);
-  const gained = (le) => after.get(le) - (before.get(le) ?? 0);
-  const total = bounds.length ? gained(bounds.at(-1)) : 0;
-  if (total <= 0) return null;
+// quantile of values of which counts[i] lie up to bounds[i] and above the bound
+// before, the last ones above all; linear within a bucket; null of none.
+export function quantile(bounds, counts, q) {
+  const wanted = q * counts.reduce((sum, n) => sum + n, 0);
   let below = 0, from = 0;
-  for (const le of bounds) {
-    const upTo = gained(le);
-    if (upTo >= q * total) {
-      return le === Infinity ? from : from + (le - from) * (q * total - below) / (upTo - below);
+  for (let i = 0; i < counts.length && wanted > 0; i++) {
+    if (below + counts[i] >= wanted) {
+      return i === bounds.length ? from : from + (bounds[i] - from) * (wanted - below) / counts[i];
     }
-    [below, from] = [upTo, le];
+    below += counts[i];
+    from = bounds[i];
   }
   return null;
 }
 
-const sums = ['chronik_append_records_total', 'chronik_append_bytes_total', 'chronik_read_bytes_total'];
-const cycle = 'chronik_commit_cycle_seconds';
+const counters = ['appended_records', 'appended_bytes', 'read_bytes'];
 
-// Rates keeps readings as columns that a plot can take: time, records appended,
-// bytes appended and bytes read per second, commit time (median, 99th percentile).
+// gain is what a node did between two readings: the counters, then the commit
+// cycles. It is undefined without two answers, and when the node began anew.
+function gain(before, now) {
+  if (!before?.answered || !now.answered) return undefined;
+  const sums = counters.map((name) => now[name] - before[name]);
+  const cycles = now.commit_cycles.map((n, i) => n - before.commit_cycles[i]);
+  return [...sums, ...cycles].some((n) => n < 0) ? undefined : {sums, cycles};
+}
+
+const together = (lists) => lists[0]?.map((_, i) => lists.reduce((sum, list) => sum + list[i], 0));
+
+// Rates keeps readings as columns that a plot can take, of each node and, under
+// 'all', of those together that answered: time, records appended, bytes
+// appended and bytes read per second, commit time (median, 99th percentile).
 export class Rates {
-  columns = [[], [], [], [], [], []];
-  #last;
+  #columns = new Map();
+  #last = new Map();
+  #at;
 
-  // read takes one more reading. A node that began anew has no rate yet.
+  // read takes one more reading. It answers {columns, nodes: [{id, answered}]}.
   async read(signal) {
-    const text = await get('/metrics', {signal, headers: {Accept: 'text/plain'}});
-    const now = {at: Date.now() / 1000, ...parse(text, sums, [cycle])};
-    const before = this.#last;
-    this.#last = now;
-    if (!before || sums.some((name) => now[name] < before[name])) return this;
-    const rates = sums.map((name) => (now[name] - before[name]) / (now.at - before.at));
-    const row = [now.at, ...rates, quantile(before[cycle], now[cycle], 0.5), quantile(before[cycle], now[cycle], 0.99)];
-    this.columns = this.columns.map((column, i) => [...column.slice(1 - points), row[i]]);
-    return this;
+    const {nodes, bucket_seconds: bounds} = await get('/v1/cluster/load', {signal});
+    const at = Date.now() / 1000, seconds = at - this.#at;
+    const gains = nodes.map((node) => [node.id, gain(this.#last.get(node.id), node)]);
+    const known = gains.map(([, g]) => g).filter(Boolean);
+    const all = known.length > 0
+      ? {sums: together(known.map((g) => g.sums)), cycles: together(known.map((g) => g.cycles))} : undefined;
+    for (const [id, g] of [['all', all], ...gains]) {
+      if (this.#at) this.#add(String(id), at, g, seconds, bounds);
+    }
+    this.#at = at;
+    this.#last = new Map(nodes.map((node) => [node.id, node]));
+    return {columns: this.#columns, nodes};
+  }
+
+  #add(id, at, gained, seconds, bounds) {
+    const row = gained === undefined ? [at, null, null, null, null, null] : [
+      at, ...gained.sums.map((n) => n / seconds),
+      quantile(bounds, gained.cycles, 0.5), quantile(bounds, gained.cycles, 0.99),
+    ];
+    const columns = this.#columns.get(id) ?? row.map(() => []);
+    this.#columns.set(id, columns.map((column, i) => [...column.slice(1 - points), row[i]]));
   }
 }

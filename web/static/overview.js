@@ -9,15 +9,17 @@ import {interval, points, Rates} from './metrics.js';
 import {allGroups, mostGroups} from './consumers.js';
 import {NodeTable} from './nodes.js';
 import {Plot} from './plot.js';
-import {href} from './route.js';
+import {go, href} from './route.js';
 import {Trouble} from './trouble.js';
 import {Loaded, Notice} from './ui.js';
 
-// Overview is the first view.
-export function Overview() {
+// Overview is the first view. In the URL: node, whose rates the plots show, else
+// those of all nodes together.
+export function Overview({query}) {
   const load = useLoad((signal) => get('/v1/cluster', {signal}), [], interval);
   const commands = [
     ['The cluster', curl('GET', '/v1/cluster')],
+    ['What each node has done, for rates', curl('GET', '/v1/cluster/load')],
     ['This node’s metrics', curl('GET', '/metrics')],
   ];
   return html`
@@ -27,7 +29,7 @@ export function Overview() {
       ${cluster.offline_partitions + cluster.under_replicated_partitions > 0 && html`<${Trouble} />`}
       <h2>Nodes</h2>
       <${NodeTable} cluster=${cluster} />
-      <${Plots} node=${cluster.node_id} />
+      <${Plots} node=${query.node ?? 'all'} />
       <${Lag} />`}
     <//>`;
 }
@@ -47,23 +49,29 @@ function Health({cluster}) {
     <div class=${'tile ' + mood} data-tile=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
-// Plots are those of the node that is asked, which the heading says: a node
-// knows its own rates only.
+const nothing = [[], [], [], [], [], []];
+
+// Plots are those of the whole cluster, or of the node that the URL names: the
+// node that is asked asks the others.
 function Plots({node}) {
   const rates = useRef(new Rates());
-  const {data, error} = useLoad(async (signal) => (await rates.current.read(signal)).columns, [], interval);
-  const heading = html`<h2>Node ${node}, the last five minutes</h2>`;
-  if (error?.status === 404) {
-    return html`${heading}<p class="muted">Its metrics are on another address (<code>--ops</code>),
-      where this page can’t read them.</p>`;
-  }
-  if (!data) return html`${heading}<${Notice} problem=${error} />`;
-  const [at, records, written, read, median, slow] = data;
+  const {data, error} = useLoad((signal) => rates.current.read(signal), [], interval);
+  const silent = data?.nodes.filter((n) => !n.answered).map((n) => n.id) ?? [];
+  const [at, records, written, read, median, slow] = data?.columns.get(node) ?? nothing;
   const perSecond = (n) => (n === null ? '–' : short(n) + '/s');
   const flow = (n) => (n === null ? '–' : bytes(n) + '/s');
   return html`
-    ${heading}
+    <div class="title plotted">
+      <h2>${node === 'all' ? 'The whole cluster' : `Node ${node}`}, the last five minutes</h2>
+      <label>Rates of${' '}
+        <select name="node" value=${node} onChange=${(e) => go(href([], {node: e.target.value}))}>
+          <option value="all">the whole cluster</option>
+          ${data?.nodes.map(({id}) => html`<option value=${String(id)}>node ${id}</option>`)}
+        </select></label>
+    </div>
     <${Notice} problem=${error} />
+    ${silent.length > 0 && html`<p class="muted small" data-silent>Without ${
+      silent.map((id) => `node ${id}`).join(', ')}, which did not answer.</p>`}
     <div class="plots">
       <${Plot} title="Records appended" columns=${useColumns(at, records)} show=${perSecond}
         series=${[['appended', '--plot1']]} />
@@ -71,8 +79,7 @@ function Plots({node}) {
         series=${[['appended', '--plot1'], ['read', '--plot2']]} />
       <${Plot} title="Commit cycle, sync included" columns=${useColumns(at, median, slow)} show=${millis}
         series=${[['median', '--plot1'], ['99 %', '--plot2']]} />
-    </div>
-    <p class="muted small">Other nodes: open their consoles. <a href=${href(['nodes'])}>Addresses</a></p>`;
+    </div>`;
 }
 
 // Lag is how far all groups together are behind.

@@ -58,6 +58,9 @@ const clock = (t) =>
 const lone = (column) => column.map((_, i) => i)
   .filter((i) => column[i] != null && column[i - 1] == null && column[i + 1] == null);
 
+// minutes are the steps, in seconds, of an axis whose marks have no seconds.
+const minutes = [60, 120, 300];
+
 const powersOfTwo = Array.from({length: 45}, (_, i) => 2 ** i);
 
 function options(box, series, show, binary) {
@@ -74,7 +77,7 @@ function options(box, series, show, binary) {
       y: {range: (_, min, max) => [0, max > 0 ? max * 1.1 : 1]},
     },
     axes: [
-      {...axis, size: 30, space: 45, values: (_, times) => times.map(clock)},
+      {...axis, size: 30, space: 45, incrs: minutes, values: (_, times) => times.map(clock)},
       {...axis, size: 74, incrs: binary ? powersOfTwo : undefined, values: (_, values) => values.map(show)},
     ],
     series: [

@@ -23,6 +23,18 @@ function headersOf(text) {
   });
 }
 
+// faultOf tells what keeps a value that begins like JSON from being it. It is
+// written all the same: a value can be any text.
+function faultOf(value) {
+  if (!/^\s*[[{]/.test(value)) return '';
+  try {
+    JSON.parse(value);
+    return '';
+  } catch (error) {
+    return `This is no JSON: ${error.message}`;
+  }
+}
+
 // Produce writes records of one topic until it is closed. A record that was
 // changed, or written, gets a new Idempotency-Key; a repeat after a failure has
 // the same one, so that it can't be written twice.
@@ -67,6 +79,7 @@ export function Produce({topic, close}) {
           <textarea name="value" autofocus rows="6" spellcheck=${false} value=${form.value} disabled=${form.none}
             onInput=${(e) => set({value: e.target.value})}></textarea>
         <//>
+        <p class="warn small" role="status" data-json>${!form.none && faultOf(form.value)}</p>
         <label class="check"><input type="checkbox" name="none" checked=${form.none}
           onChange=${(e) => set({none: e.target.checked})} /> No value: a tombstone, which deletes the key</label>
         <${Field} label="Headers" hint="One a line, as Name: value">

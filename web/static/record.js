@@ -3,7 +3,7 @@ import {useState} from 'preact/hooks';
 import {url} from './api.js';
 import {traceHref, traceOf, useCluster} from './cluster.js';
 import {CurlButton, curl} from './curl.js';
-import {bytes, count, fromBase64, hex, hexLimit, iso, prettyJSON, time} from './format.js';
+import {bytes, count, fromBase64, hex, hexLimit, iso, jsonTokens, prettyJSON, time} from './format.js';
 import {html} from './html.js';
 import {Replay} from './replay.js';
 import {href} from './route.js';
@@ -78,6 +78,8 @@ function Details({topic, record}) {
     <p class="bar">
       <a href=${href(['topics', topic], {partition, offset, open: offset})}>Link to this record</a>
       <a href=${url(recordPath, {vars})} target="_blank" rel="noreferrer">Its bytes</a>
+      ${record.value !== null && html`
+        <a href=${url(recordPath, {vars})} data-download download=${`${topic}-${partition}-${offset}`}>Download</a>`}
       <button type="button" onClick=${() => setReplaying(true)}>Write again</button>
       <${CurlButton} commands=${[
         ['The value as it was written', curl('GET', recordPath, {vars})],
@@ -96,10 +98,11 @@ function Details({topic, record}) {
 }
 
 function Headers({headers}) {
-  return html`<table class="headers"><tbody>${headers.map((header) => html`
-    <tr><th scope="row"><code>${header.name}</code></th>
-      <td><${Short} text=${header.value} encoding=${header.encoding} none="null" /></td></tr>`)}
-  </tbody></table>`;
+  return html`<div class="tall" tabindex="0" role="region" aria-label="Headers">
+    <table class="headers"><tbody>${headers.map((header) => html`
+      <tr><th scope="row"><code>${header.name}</code></th>
+        <td><${Short} text=${header.value} encoding=${header.encoding} none="null" /></td></tr>`)}
+    </tbody></table></div>`;
 }
 
 // Content shows bytes in the forms that they have: JSON and text if they are
@@ -118,6 +121,16 @@ function Content({text, encoding, what}) {
       <span class="muted small">${bytes(size)}</span>
     </div>
     <pre tabindex="0" data-form=${form}>${
-      form === 'JSON' ? pretty : form === 'Text' ? text : hex(data ?? new TextEncoder().encode(text))}</pre>
+      form === 'JSON' ? html`<${Colours} json=${pretty} />`
+        : form === 'Text' ? text : hex(data ?? new TextEncoder().encode(text))}</pre>
     ${form === 'Hex' && size > hexLimit && html`<p class="muted small">The first ${bytes(hexLimit)}.</p>`}`;
+}
+
+// colourful is the longest document, in characters, whose parts have colours:
+// each costs an element.
+const colourful = 64 << 10;
+
+function Colours({json}) {
+  if (json.length > colourful) return json;
+  return jsonTokens(json).map(([kind, text]) => (kind ? html`<span class=${'json ' + kind}>${text}</span>` : text));
 }

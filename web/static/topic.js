@@ -11,7 +11,7 @@ import {Partitions} from './partitions.js';
 import {Produce} from './produce.js';
 import {Records} from './records.js';
 import {go, href} from './route.js';
-import {Loaded, Tabs, TypedConfirm} from './ui.js';
+import {Loaded, Name, Tabs, TypedConfirm} from './ui.js';
 
 // Topic has its part in the path: "#/topics/NAME/partitions". The records are
 // what it begins with.
@@ -33,7 +33,7 @@ export function Topic({name, part = 'records', query}) {
   return html`
     <p class="crumbs"><a href=${href(['topics'])}>Topics</a> /</p>
     <div class="title">
-      <h1 class="name">${name}</h1>
+      <${Name} name=${name} />
       ${load.data && html`<${Actions} topic=${load.data} />`}
     </div>
     <${Tabs} tabs=${tabs} at=${part} />

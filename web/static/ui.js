@@ -54,6 +54,11 @@ export function Modal({title, close, children, wide}) {
     </dialog>`;
 }
 
+// Name is the heading of a topic or group; a long one is smaller.
+export function Name({name}) {
+  return html`<h1 class=${name.length > 60 ? 'name long' : 'name'}>${name}</h1>`;
+}
+
 // Field labels an input. hint says what may be put in.
 export function Field({label, hint, children}) {
   return html`<label class="field"><span>${label}</span>${children}${hint && html`<small>${hint}</small>`}</label>`;
