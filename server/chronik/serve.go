@@ -44,7 +44,7 @@ func (c ServeCmd) Run(ctx context.Context, streams Streams) error {
 		return err
 	}
 	cfg := c.Fit(memory)
-	logger.Info("memory", "limit", config.Bytes(memory).String(), "in_flight", cfg.MaxInFlightBytes.String(),
+	logger.Info("memory", "limit", config.Bytes(memory&^(1<<20-1)).String(), "in_flight", cfg.MaxInFlightBytes.String(),
 		"tail_cache", cfg.TailCacheBytes.String(), "unwritten", cfg.MaxUnwrittenBytes.String(),
 		"compaction", cfg.CompactionBytes.String())
 	o := node.Options{Version: buildVersion(), Logger: logger, Fatal: func(error) { os.Exit(exitFailed) }}
