@@ -55,6 +55,7 @@ type Logs interface {
 	Offsets(topic string, p int32) (partition.Offsets, error)
 	OffsetForTime(topic string, p int32, ts int64) (offset, timestamp int64, ok bool, err error)
 	MaxTimestamp(topic string, p int32) (offset, timestamp int64, ok bool, err error)
+	EpochAt(topic string, p int32, offset int64) (int32, error)
 	LeaderEpochEnd(topic string, p, epoch int32) (partition.EpochEnd, error)
 	ActiveProducers(topic string, p int32) ([]partition.ActiveProducer, error)
 	// Subscribe signals ch when a partition changes, until cancel.

@@ -5,9 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/partition"
-	"github.com/chroniklog/chronik/storage/record"
 )
 
 // Timestamps of ListOffsets that are no times.
@@ -50,8 +48,12 @@ func (k *Listener) listOffsets(ctx context.Context, req *kmsg.ListOffsetsRequest
 			p := kmsg.NewListOffsetsResponseTopicPartition()
 			p.Partition = want.Partition
 			found, code := nowhere(), codeInvalidRequest
-			if !twice[fetchKey{name: t.Topic, index: p.Partition}] {
-				found, code = k.listOffset(ctx, req, t.Topic, want)
+			switch {
+			case twice[fetchKey{name: t.Topic, index: p.Partition}]:
+			case ctx.Err() != nil: // a search by time may read
+				code = codeRequestTimedOut
+			default:
+				found, code = k.listOffset(req, t.Topic, want)
 			}
 			p.ErrorCode, p.Offset, p.Timestamp, p.LeaderEpoch = code, found.offset, found.timestamp, found.epoch
 			t.Partitions = append(t.Partitions, p)
@@ -74,7 +76,7 @@ func repeated(req *kmsg.ListOffsetsRequest) map[fetchKey]bool {
 	return seen
 }
 
-func (k *Listener) listOffset(ctx context.Context, req *kmsg.ListOffsetsRequest, topic string,
+func (k *Listener) listOffset(req *kmsg.ListOffsetsRequest, topic string,
 	want *kmsg.ListOffsetsRequestTopicPartition,
 ) (position, int16) {
 	known := want.CurrentLeaderEpoch
@@ -87,7 +89,7 @@ func (k *Listener) listOffset(ctx context.Context, req *kmsg.ListOffsetsRequest,
 	if ts := want.Timestamp; ts < 0 && (ts < timePendingUpload || req.Version < specialSince[-ts]) {
 		return nowhere(), codeUnsupportedVersion
 	}
-	found, err := k.seek(ctx, topic, want, partition.Isolation(req.IsolationLevel))
+	found, err := k.seek(topic, want, partition.Isolation(req.IsolationLevel))
 	code := codeOf(err)
 	if code == codeOffsetNotAvailable && req.Version < 5 {
 		code = codeLeaderNotAvailable // older clients do not know the other (KIP-207)
@@ -99,7 +101,7 @@ func (k *Listener) listOffset(ctx context.Context, req *kmsg.ListOffsetsRequest,
 }
 
 // seek finds the position for a timestamp, special or not.
-func (k *Listener) seek(ctx context.Context, topic string, want *kmsg.ListOffsetsRequestTopicPartition,
+func (k *Listener) seek(topic string, want *kmsg.ListOffsetsRequestTopicPartition,
 	isolation partition.Isolation,
 ) (position, error) {
 	p := want.Partition
@@ -118,8 +120,8 @@ func (k *Listener) seek(ctx context.Context, topic string, want *kmsg.ListOffset
 		return position{offset: end, timestamp: -1, epoch: offsets.LeaderEpoch}, nil
 	case timeEarliest, timeEarliestLocal:
 		at.offset = offsets.LogStart
-		at.epoch = k.epochAt(ctx, topic, p, at.offset)
-		return at, nil
+		at.epoch, err = k.logs.EpochAt(topic, p, at.offset)
+		return at, err
 	case timeLatestTiered, timePendingUpload:
 		return at, nil
 	case timeMax:
@@ -130,22 +132,8 @@ func (k *Listener) seek(ctx context.Context, topic string, want *kmsg.ListOffset
 	if err != nil || !ok {
 		return nowhere(), err
 	}
-	at.epoch = k.epochAt(ctx, topic, p, at.offset)
-	return at, nil
-}
-
-// epochAt is the leader epoch that the record at an offset was appended in,
-// -1 if there is none yet.
-func (k *Listener) epochAt(ctx context.Context, topic string, p int32, offset int64) int32 {
-	found, err := k.logs.Read(ctx, server.ReadRequest{Topic: topic, Partition: p, Offset: offset, MaxBytes: 1})
-	if err != nil || len(found.Batches) == 0 {
-		return -1
-	}
-	h, err := record.ParseHeader(found.Batches)
-	if err != nil {
-		return -1
-	}
-	return h.LeaderEpoch
+	at.epoch, err = k.logs.EpochAt(topic, p, at.offset)
+	return at, err
 }
 
 // offsetForLeaderEpoch answers OffsetForLeaderEpoch (KIP-320).

@@ -23,6 +23,20 @@ func (l *LedLogs) LeaderEpochEnd(topic string, p, epoch int32) (partition.EpochE
 	return end, nil
 }
 
+// EpochAt is the leader epoch that the record at an offset was appended in, -1
+// if there is no such record yet.
+func (l *LedLogs) EpochAt(topic string, p int32, offset int64) (int32, error) {
+	e, rep, err := l.b.open(topic, p)
+	if err != nil {
+		return -1, err
+	}
+	epoch, err := rep.EpochAt(offset)
+	if err != nil {
+		return -1, l.b.explain(e, p, fmt.Errorf("epoch of %d in %s/%d: %w", offset, topic, p, err))
+	}
+	return epoch, nil
+}
+
 // MaxTimestamp finds the first record that has the partition's largest
 // timestamp (Unix milliseconds), among those below the high watermark; ok is
 // false if there is none. It searches with the time index: each probe tells a

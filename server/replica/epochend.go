@@ -26,6 +26,18 @@ func (r *Replica) LeaderEpochEnd(epoch int32) (partition.EpochEnd, error) {
 	return r.epochEnd(epoch), nil
 }
 
+// EpochAt is the leader epoch that the record at an offset was appended in, -1
+// if there is no such record yet. The error is partition.ErrNotLeader where
+// another node leads.
+func (r *Replica) EpochAt(offset int64) (int32, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.st.Leading(r.st.LeaderEpoch()); err != nil {
+		return -1, err
+	}
+	return r.log.EpochAt(offset), nil
+}
+
 // ActiveProducers are the idempotent producers that the partition remembers.
 // The error is partition.ErrNotLeader where another node leads.
 func (r *Replica) ActiveProducers() ([]partition.ActiveProducer, error) {

@@ -137,6 +137,18 @@ func (l *fakeLog) EpochEnd(epoch int32) (int32, int64) {
 	return found, end
 }
 
+func (l *fakeLog) EpochAt(offset int64) int32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	found := int32(-1)
+	for _, e := range l.epochs {
+		if e.start <= offset && offset < l.end {
+			found = e.epoch
+		}
+	}
+	return found
+}
+
 func (l *fakeLog) LastEpoch() int32 {
 	l.mu.Lock()
 	defer l.mu.Unlock()

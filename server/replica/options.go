@@ -22,6 +22,7 @@ type Log interface {
 	Read(from, limit int64, maxBytes int) ([]byte, error)
 	OffsetForTime(ts, limit int64) (offset, timestamp int64, ok bool, err error)
 	EpochEnd(epoch int32) (foundEpoch int32, endOffset int64)
+	EpochAt(offset int64) int32
 	LastEpoch() int32
 	Trim(ctx context.Context, before int64) error
 	Truncate(ctx context.Context, to int64) error

@@ -44,6 +44,16 @@ func (e *epochs) trim(start int64) {
 	}
 }
 
+// at is the epoch of the batch that holds an offset of the log, -1 if there is
+// none.
+func (e epochs) at(offset int64) int32 {
+	i := sort.Search(len(e), func(i int) bool { return e[i].start > offset })
+	if i == 0 {
+		return -1
+	}
+	return e[i-1].epoch
+}
+
 // end finds the last epoch that is not above the one asked for, and where it
 // ended; see Log.EpochEnd.
 func (e epochs) end(epoch int32, start, logEnd int64) (int32, int64) {

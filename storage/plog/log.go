@@ -145,6 +145,18 @@ func (l *Log) EpochEnd(epoch int32) (foundEpoch int32, endOffset int64) {
 	return l.epochs.end(epoch, l.start.Load(), l.end.Load())
 }
 
+// EpochAt is the leader epoch that the record at an offset was appended in, -1
+// if the log doesn't have it. Where compaction has removed the record, it is
+// that of those around it.
+func (l *Log) EpochAt(offset int64) int32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if offset < l.start.Load() || offset >= l.end.Load() {
+		return -1
+	}
+	return l.epochs.at(offset)
+}
+
 // LastEpoch is the leader epoch of the last batch, -1 if there is none.
 func (l *Log) LastEpoch() int32 {
 	l.mu.Lock()

@@ -282,6 +282,15 @@ func TestEpochs(t *testing.T) {
 			}
 		}
 	}
+	at := func(want ...int32) {
+		t.Helper()
+		for offset, epoch := range want {
+			if found := k.l.EpochAt(int64(offset)); found != epoch {
+				t.Errorf("offset %d is of epoch %d, want %d", offset, found, epoch)
+			}
+		}
+	}
+	at(2, 2, 5, 7, 7, -1)
 	all := [][3]int64{{0, 0, 0}, {2, 2, 2}, {3, 2, 2}, {5, 5, 3}, {6, 5, 3}, {7, 7, 5}, {8, -1, -1}, {-1, -1, -1}}
 	check(all...)
 	k.checkpoint()
@@ -296,6 +305,7 @@ func TestEpochs(t *testing.T) {
 	}
 	k.crash(2, Config{})
 	check([3]int64{2, 2, 2}, [3]int64{5, 5, 3}, [3]int64{7, -1, -1})
+	at(-1, -1, 5, -1)
 	if e := k.l.LastEpoch(); e != 5 {
 		t.Errorf("last epoch %d", e)
 	}
