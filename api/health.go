@@ -62,10 +62,13 @@ func writeText(w http.ResponseWriter, text string) {
 	_, _ = w.Write([]byte(text)) // a prober that left does not care
 }
 
+// maxScrapes bounds the scrapes that are served at once; more are told 503.
+const maxScrapes = 4
+
 // metrics serves the registry in the format that the scraper asks for.
 func (s *Server) metrics() http.HandlerFunc {
 	return promhttp.HandlerFor(s.gather, promhttp.HandlerOpts{
-		EnableOpenMetrics: true, DisableCompression: true, // the middleware compresses
+		MaxRequestsInFlight: maxScrapes, EnableOpenMetrics: true, DisableCompression: true, // the middleware compresses
 		ErrorLog: slog.NewLogLogger(s.logger.With("handler", "metrics").Handler(), slog.LevelWarn),
 	}).ServeHTTP
 }

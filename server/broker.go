@@ -113,6 +113,7 @@ type Broker struct {
 	pids       pidBlock
 	names      producerNames
 	touched    touched
+	observed   observed
 	// addresses of the nodes' APIs.
 	addresses addresses
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/chroniklog/chronik/raft/meta"
@@ -30,13 +31,39 @@ func (b *Broker) State() telemetry.State {
 			}
 		}
 	})
-	for _, id := range b.store.IDs() {
-		if log, ok := b.store.Log(id); ok {
-			s.LogBytes += log.Size()
-		}
-	}
-	b.observeLed(&s)
+	b.observed.add(&s, b.o.Now, func(s *telemetry.State) {
+		s.LogBytes = b.store.Size()
+		b.observeLed(s)
+	})
 	return s
+}
+
+// observedRest is how long the result of a walk over all partitions serves
+// further scrapes, in times of what the walk took.
+const observedRest = 20
+
+// observed keeps what a scrape finds by walking over all partitions. One walks
+// at a time, and walking has at most a twentieth of one CPU, however many scrape
+// and however many partitions there are: 1,000 of them are looked at anew each
+// time, and what is shown of 100,000 may be a second old.
+type observed struct {
+	mu    sync.Mutex
+	until time.Time
+	state telemetry.State
+}
+
+// add adds what a walk finds to s.
+func (o *observed) add(s *telemetry.State, now func() time.Time, walk func(*telemetry.State)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if begin := now(); !begin.Before(o.until) {
+		o.state = telemetry.State{}
+		walk(&o.state)
+		end := now()
+		o.until = end.Add(observedRest * end.Sub(begin))
+	}
+	s.LogBytes, s.Led, s.UnderMinISR = o.state.LogBytes, o.state.Led, o.state.UnderMinISR
+	s.Lags = o.state.Lags
 }
 
 // observeLed adds what only leaders know.
