@@ -172,7 +172,7 @@ func (l *Local) Read(ctx context.Context, id plog.ID, r forward.Read) ([]byte, p
 	if err != nil {
 		return nil, partition.Offsets{}, err
 	}
-	end := telemetry.StartForwardedRead(ctx, l.b.o.Tracer, e.topic.Name, p.number)
+	end := l.serving(ctx, telemetry.ServedRead, e, p)
 	res, err := l.b.read(ctx, e, p, ReadRequest{
 		Topic: e.topic.Name, Partition: p.number, Offset: r.Offset, MaxBytes: r.MaxBytes,
 		Isolation: r.Isolation, Wait: r.Wait,
@@ -181,6 +181,11 @@ func (l *Local) Read(ctx context.Context, id plog.ID, r forward.Read) ([]byte, p
 		end(err)
 	}
 	return res.Batches, res.Offsets, err
+}
+
+// serving begins this node's span of what a peer asks.
+func (l *Local) serving(ctx context.Context, method string, e *entry, p *part) (end func(error)) {
+	return telemetry.StartServed(ctx, l.b.o.Tracer, method, e.topic.Name, p.number)
 }
 
 // Offsets implements forward.Local.
@@ -202,12 +207,15 @@ func (l *Local) Await(ctx context.Context, id plog.ID, known partition.Offsets) 
 }
 
 // OffsetForTime implements forward.Local.
-func (l *Local) OffsetForTime(_ context.Context, id plog.ID, ts int64) (offset, at int64, ok bool, err error) {
+func (l *Local) OffsetForTime(ctx context.Context, id plog.ID, ts int64) (offset, at int64, ok bool, err error) {
 	e, p, err := l.part(id)
 	if err != nil {
 		return 0, 0, false, err
 	}
-	return l.b.offsetForTime(e, p, ts)
+	end := l.serving(ctx, telemetry.ServedTime, e, p)
+	offset, at, ok, err = l.b.offsetForTime(e, p, ts)
+	end(err)
+	return offset, at, ok, err
 }
 
 // Trim implements forward.Local.
@@ -216,7 +224,10 @@ func (l *Local) Trim(ctx context.Context, id plog.ID, before int64) (logStart in
 	if err != nil {
 		return 0, err
 	}
-	return l.b.trim(ctx, e, p, before)
+	end := l.serving(ctx, telemetry.ServedTrim, e, p)
+	logStart, err = l.b.trim(ctx, e, p, before)
+	end(err)
+	return logStart, err
 }
 
 // SetFence implements forward.Local.
@@ -225,7 +236,10 @@ func (l *Local) SetFence(ctx context.Context, id plog.ID, token string, expect *
 	if err != nil {
 		return 0, err
 	}
-	return l.b.setFence(ctx, e, p, token, expect)
+	end := l.serving(ctx, telemetry.ServedFence, e, p)
+	offset, err = l.b.setFence(ctx, e, p, token, expect)
+	end(err)
+	return offset, err
 }
 
 // KeyOffset implements forward.Local.
@@ -234,7 +248,10 @@ func (l *Local) KeyOffset(ctx context.Context, id plog.ID, key []byte) (offset i
 	if err != nil {
 		return 0, false, err
 	}
-	return l.b.keyOffset(ctx, e, p, key)
+	end := l.serving(ctx, telemetry.ServedKey, e, p)
+	offset, live, err = l.b.keyOffset(ctx, e, p, key)
+	end(failure(err))
+	return offset, live, err
 }
 
 // Confirm implements forward.Local.
@@ -266,6 +283,26 @@ func (b *Broker) forwarding(ctx context.Context, e *entry, p int32) (context.Con
 		end(err)
 		return err
 	}
+}
+
+// asking begins the span of a question that the leader answers; answered ends
+// it and explains the leader's error.
+func (b *Broker) asking(ctx context.Context, e *entry, p int32) (out context.Context, answered func(error) error) {
+	ctx, end := telemetry.StartForward(ctx, b.o.Tracer, e.topic.Name, p)
+	return ctx, func(err error) error {
+		err = b.relayed(e, p, err)
+		end(failure(err))
+		return err
+	}
+}
+
+// failure is what makes a span one of an error: that a key has no value is an
+// answer.
+func failure(err error) error {
+	if errors.Is(err, ErrUnknownKey) {
+		return nil
+	}
+	return err
 }
 
 // followed is a replica as its fetcher sees it.

@@ -175,8 +175,9 @@ func (b *Broker) SetFence(ctx context.Context, topic string, p int32, token stri
 	case leader == nil:
 		return b.setFence(ctx, e, part, token, expect)
 	}
+	ctx, answered := b.asking(ctx, e, p)
 	offset, err = leader.SetFence(ctx, logID(e.topic.ID, p), token, expect)
-	return offset, b.relayed(e, p, err)
+	return offset, answered(err)
 }
 
 func (b *Broker) setFence(ctx context.Context, e *entry, part *part, token string, expect *string,
@@ -206,8 +207,9 @@ func (b *Broker) Trim(ctx context.Context, topic string, p int32, before int64) 
 	case leader == nil:
 		return b.trim(ctx, e, part, before)
 	}
+	ctx, answered := b.asking(ctx, e, p)
 	logStart, err = leader.Trim(ctx, logID(e.topic.ID, p), before)
-	return logStart, b.relayed(e, p, err)
+	return logStart, answered(err)
 }
 
 func (b *Broker) trim(ctx context.Context, e *entry, part *part, before int64) (logStart int64, err error) {

@@ -200,8 +200,9 @@ func (b *Broker) OffsetForTime(ctx context.Context, topic string, p int32, ts in
 			offset, timestamp, ok, err = b.offsetForTime(e, part, ts)
 			return err
 		}
+		ctx, answered := b.asking(ctx, e, p)
 		offset, timestamp, ok, err = leader.OffsetForTime(ctx, logID(e.topic.ID, p), ts)
-		return b.relayed(e, p, err)
+		return answered(err)
 	})
 	return offset, timestamp, ok, err
 }
@@ -236,8 +237,9 @@ func (b *Broker) KeyOffset(ctx context.Context, topic string, p int32, key []byt
 			offset, live, err = b.keyOffset(ctx, e, part, key)
 			return err
 		}
+		ctx, answered := b.asking(ctx, e, p)
 		offset, live, err = leader.KeyOffset(ctx, logID(e.topic.ID, p), key)
-		return b.relayed(e, p, err)
+		return answered(err)
 	})
 	return offset, live, err
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kgo"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
 	"github.com/chroniklog/chronik/server/telemetry/otlptest"
 )
@@ -142,6 +143,53 @@ func TestTraceTreeOfAForwardedRead(t *testing.T) {
 	}
 	if d := cmp.Diff(fmt.Sprintf("%s @%d\n", path, id(front)), traceTree(spans, traceTwo)); d != "" {
 		t.Error(d)
+	}
+}
+
+// Whatever else a node that does not lead hands on is one trace over both, too.
+func TestTraceTreeOfWhatElseIsForwarded(t *testing.T) {
+	c, receiver, leader, front := tracedCluster(t)
+	create(t, front, `{"name":"k","partitions":1,"replication_factor":3,"configs":{"cleanup.policy":"compact"}}`)
+	expectPlaced(t, c, "k")
+	keyLeader := c.Nodes[partitions(t, front, "k")[0].Leader-1]
+	keyFront := c.Nodes[(slices.Index(c.Nodes, keyLeader)+1)%3]
+	produce(t, front, "t?acks=all", "x")
+	id := func(n *Node) int { return slices.Index(c.Nodes, n) + 1 }
+	type forwarded struct {
+		request, body string
+		status        int
+		front, leader *Node
+		served        string
+	}
+	cases := []forwarded{
+		{"GET /v1/topics/t/partitions/0/offsets?timestamp=1", "", 200, front, leader, "peer/offset-for-time"},
+		{"PUT /v1/topics/t/partitions/0/fence", `{"token":"a"}`, 204, front, leader, "peer/fence"},
+		{"PUT /v1/topics/t/partitions/0/fence", `{"token":"b","expect":"z"}`, 412, front, leader, "peer/fence"},
+		{"DELETE /v1/topics/t/partitions/0/records?before=1", "", 204, front, leader, "peer/trim"},
+		{"GET /v1/topics/k/keys/a", "", 404, keyFront, keyLeader, "peer/key"},
+	}
+	ids := make([]string, len(cases))
+	for i, f := range cases {
+		ids[i] = fmt.Sprintf("%s%02x", traceOne[:30], i)
+		headers := []string{"traceparent: " + traceparent(ids[i])}
+		if f.body != "" {
+			headers = append(headers, "Content-Type: application/json")
+		}
+		call(t, f.front, f.request, f.body, headers...).want(t, f.status)
+	}
+	c.Stop(c.Nodes...)
+
+	spans := receiver.Spans()
+	for i, f := range cases {
+		tree := traceTree(spans, ids[i])
+		want := fmt.Sprintf("  forward @%d\n    %s @%d\n", id(f.front), f.served, id(f.leader))
+		if _, below, _ := strings.Cut(tree, "\n"); below != want {
+			t.Errorf("%s:\n%swant below the request:\n%s", f.request, tree, want)
+		}
+		failed := spanNamed(t, spans, f.served, ids[i]).GetStatus().GetCode() == tracepb.Status_STATUS_CODE_ERROR
+		if failed != (f.status == 412) {
+			t.Errorf("%s: error %v", f.request, failed)
+		}
 	}
 }
 

@@ -81,7 +81,7 @@ func (a *Appends) Start(ctx context.Context, topic string, p, count int32) *Appe
 			return nil
 		}
 		ctx, served = a.tracer.Start(ctx, spanServed, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
-			attrRPCSystem.String(ServiceName), attrRPCMethod.String(spanServed),
+			attrRPCSystem.String(ServiceName), attrRPCMethod.String(spanServed), attrSystem.String(ServiceName),
 			attrDestination.String(topic), attrPartition.Int(int(p))))
 		if !served.IsRecording() { // the sampler drops what others sampled
 			return nil

@@ -9,7 +9,8 @@ import (
 
 // StartForward begins the span of a request that is handed on to the node that
 // leads the partition; the leader's spans are its children. end ends it; where
-// it is not called there is no span. With no tracer, or where the request is not sampled, no span is made.
+// it is not called there is no span. With no tracer, or where the request is not
+// sampled, no span is made.
 func StartForward(ctx context.Context, tracer trace.Tracer, topic string, p int32) (
 	out context.Context, end func(error),
 ) {
@@ -21,16 +22,16 @@ func StartForward(ctx context.Context, tracer trace.Tracer, topic string, p int3
 	return ctx, ending(span)
 }
 
-// StartForwardedRead begins the server span of a read that another node has
-// handed on to this one, which leads the partition. end ends it; where it is
-// not called, because nothing was found, there is no span. With no tracer, or
-// where the request is not sampled, none is made.
-func StartForwardedRead(ctx context.Context, tracer trace.Tracer, topic string, p int32) (end func(error)) {
+// StartServed begins the server span of a request that another node has handed
+// on to this one, which leads the partition: method is one of the Served… names.
+// end ends it; where it is not called, because nothing was found, there is no
+// span. With no tracer, or where the request is not sampled, none is made.
+func StartServed(ctx context.Context, tracer trace.Tracer, method, topic string, p int32) (end func(error)) {
 	if sc := trace.SpanContextFromContext(ctx); tracer == nil || !sc.IsRemote() || !sc.IsSampled() {
 		return func(error) {}
 	}
-	_, span := tracer.Start(ctx, spanRead, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
-		attrRPCSystem.String(ServiceName), attrRPCMethod.String(spanRead),
+	_, span := tracer.Start(ctx, method, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+		attrRPCSystem.String(ServiceName), attrRPCMethod.String(method), attrSystem.String(ServiceName),
 		attrDestination.String(topic), attrPartition.Int(int(p))))
 	return ending(span)
 }

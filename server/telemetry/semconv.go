@@ -23,12 +23,20 @@ const (
 	attrSyncMicros    = attribute.Key("chronik.commit.sync_us")
 )
 
+// Names of the leader's server spans of what other nodes hand on, besides appends.
+const (
+	ServedRead  = "peer/read"
+	ServedTime  = "peer/offset-for-time"
+	ServedKey   = "peer/key"
+	ServedTrim  = "peer/trim"
+	ServedFence = "peer/fence"
+)
+
 const (
 	spanAppend    = "append"
 	spanCommit    = "commit"
 	spanForward   = "forward"
 	spanServed    = "peer/append" // the leader's server span of a forwarded append
-	spanRead      = "peer/read"   // and of a forwarded read
 	spanReplicate = "replicate"
 	spanReceive   = "receive"
 	spanProduce   = "Produce" // Kafka's names of its requests
