@@ -56,6 +56,18 @@ func FuzzQuery(f *testing.F) {
 	})
 }
 
+// Who asks a topic for an offset is told where offsets are.
+func TestReadQueryOfTopicHints(t *testing.T) {
+	s := &Server{limits: DefaultLimits()}
+	for _, raw := range []string{"offset=3", "end=3", "partition=0", "from=3"} {
+		_, err := s.readReadParams(getRequest("/?"+raw), topicReadParamNames)
+		var e *Error
+		if !errors.As(err, &e) || !strings.Contains(e.Detail, "/partitions/{partition}/records?offset=") {
+			t.Errorf("%s: %v", raw, err)
+		}
+	}
+}
+
 func TestReadQueryRefuses(t *testing.T) {
 	tests := []struct{ raw, code, parameter, detail string }{
 		{"ofset=1", CodeUnknownParameter, "ofset", "did you mean offset?"},
@@ -70,6 +82,7 @@ func TestReadQueryRefuses(t *testing.T) {
 		{"offset=%zz", CodeInvalidParameter, "offset", "percent-encoding"},
 		{"offset=1&from=latest", CodeInvalidParameter, "from", "either offset or from"},
 		{"from=now", CodeInvalidParameter, "from", "earliest or latest"},
+		{"from=7", CodeInvalidParameter, "from", "for a number use offset"},
 		{"limit=0", CodeInvalidParameter, "limit", "from 1"},
 		{"limit=1001", CodeInvalidParameter, "limit", "at most 1000"},
 		{"max_bytes=10485761", CodeInvalidParameter, "max_bytes", "10485760"},

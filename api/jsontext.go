@@ -1,5 +1,10 @@
 package api
 
+import (
+	"bytes"
+	"strings"
+)
+
 // text is JSON text under the hands of a scanner.
 type text struct {
 	buf   []byte
@@ -151,11 +156,21 @@ func (t *text) integer(limit int64) (int64, error) {
 
 // want is the error for a value of another kind, if it is a value at all.
 func (t *text) want(kind string) error {
-	switch c := t.peek(); c {
-	case '"', '{', '[', 't', 'f', 'n', '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+	c := t.peek()
+	if strings.IndexByte(`"{[-0123456789`, c) >= 0 || t.word() != "" {
 		return badRequest(CodeInvalidField, "want %s, have %s", kind, t.have())
 	}
 	return t.syntax("want %s, have %s", kind, t.have())
+}
+
+// word is the word of JSON that stands at the position, if one does.
+func (t *text) word() string {
+	for _, w := range []string{"true", "false", "null"} {
+		if bytes.HasPrefix(t.buf[t.pos:], []byte(w)) {
+			return w
+		}
+	}
+	return ""
 }
 
 // have says what stands at the position.
@@ -169,10 +184,8 @@ func (t *text) have() string {
 		return "an object"
 	case c == '[':
 		return "an array"
-	case c == 't', c == 'f':
-		return "true or false"
-	case c == 'n':
-		return "null"
+	case t.word() != "":
+		return t.word()
 	case c == '-', c >= '0' && c <= '9':
 		return "a number"
 	case c > ' ' && c <= '~':

@@ -18,6 +18,10 @@ type paramSink interface {
 	set(name, value string) error
 }
 
+// paramHints is a sink that knows what else a parameter may have been meant
+// for; empty: nothing.
+type paramHints interface{ hint(name string) string }
+
 // readQuery hands each parameter of a raw query to sink. It refuses unknown
 // parameters, repeated ones and bad percent-encoding. An empty query, the most
 // frequent one, costs nothing: no url.Values is ever made.
@@ -37,7 +41,7 @@ func readQuery(raw string, sink paramSink) error {
 		known := sink.names()
 		i := slices.Index(known, name)
 		if i < 0 {
-			return unknownParameter(name, known)
+			return unknownParameter(name, sink)
 		}
 		if seen&(1<<i) != 0 {
 			return badParameter(name, "is given twice")
@@ -61,9 +65,15 @@ func unescapeQuery(s string) (string, error) {
 	return url.QueryUnescape(s)
 }
 
-func unknownParameter(name string, known []string) error {
+func unknownParameter(name string, sink paramSink) error {
+	known, hint := sink.names(), ""
+	if h, ok := sink.(paramHints); ok {
+		hint = h.hint(name)
+	}
 	detail := clip(name) + ": this operation knows no parameter of that name"
 	switch {
+	case hint != "":
+		detail += "; " + hint
 	case len(known) == 0:
 		detail += "; it has none"
 	case len(name) <= 64: // the distance is quadratic

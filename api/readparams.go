@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -102,6 +103,18 @@ func (p *readParams) live() bool { return p.format == formatSSE || p.follow }
 
 func (p *readParams) names() []string { return p.known }
 
+// onePartition is where offsets have a meaning.
+const onePartition = "read one partition at /v1/topics/{topic}/partitions/{partition}/records?offset=N"
+
+// hint is for those who read a topic as they would one of its partitions.
+func (p *readParams) hint(name string) string {
+	switch name {
+	case "offset", "end", "partition":
+		return onePartition
+	}
+	return ""
+}
+
 func (p *readParams) set(name, v string) (err error) {
 	switch name {
 	case "offset", "from", "timestamp", "tail", "cursor":
@@ -153,7 +166,11 @@ func (p *readParams) setStart(name, v string) (err error) {
 		p.cursor = v
 	case "from":
 		if v != fromEarliest && v != fromLatest {
-			return badParameter(name, "want earliest or latest, have %q; for a number use offset", clip(v))
+			hint := "for a number use offset"
+			if !slices.Contains(p.known, "offset") {
+				hint = "for a number " + onePartition
+			}
+			return badParameter(name, "want earliest or latest, have %q; %s", clip(v), hint)
 		}
 		p.from = v
 	}

@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/chroniklog/chronik/server/config"
 )
 
 // maxJSONDepth bounds how deep the control plane's documents may nest; the
@@ -31,12 +33,40 @@ func strictJSON(data []byte, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		return jsonProblem(err)
+		return nearMember(jsonProblem(err), reflect.TypeOf(v))
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return badRequest(CodeInvalidJSON, "there is more after the JSON document")
 	}
 	return nil
+}
+
+// nearMember adds the nearest name that there is to the problem of an unknown
+// member. The names of all levels are asked: there are few.
+func nearMember(err error, t reflect.Type) error {
+	var p *Error
+	if !errors.As(err, &p) || p.Code != CodeUnknownField || len(p.Members.Field) > 64 { // the distance is quadratic
+		return err
+	}
+	if near := config.Nearest(p.Members.Field, memberNames(nil, t)); near != "" {
+		p.Detail += "; did you mean " + near + "?"
+	}
+	return p
+}
+
+// memberNames appends the names of the members that a document of type t has.
+func memberNames(names []string, t reflect.Type) []string {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Array:
+		return memberNames(names, t.Elem())
+	case reflect.Struct:
+		for f := range t.Fields() {
+			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
+				names = memberNames(append(names, name), f.Type)
+			}
+		}
+	}
+	return names
 }
 
 // jsonProblem explains an error of encoding/json.
@@ -53,7 +83,11 @@ func jsonProblem(err error) error {
 		if field == "" {
 			return badRequest(CodeInvalidField, "the body must be %s, not %s", kindName(typ.Type), typ.Value)
 		}
-		return badField(field, "want %s, have %s", kindName(typ.Type), clip(typ.Value))
+		have := clip(typ.Value)
+		if typ.Type.Kind() == reflect.String && (typ.Value == "number" || typ.Value == "bool") {
+			have += ": put it in quotes"
+		}
+		return badField(field, "want %s, have %s", kindName(typ.Type), have)
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return badRequest(CodeInvalidJSON, "the JSON document ends early")
 	}
