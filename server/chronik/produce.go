@@ -69,7 +69,7 @@ func (c ProduceCmd) Run(ctx context.Context, streams Streams) error {
 	}
 	p.progress.clear()
 	if err != nil {
-		return fmt.Errorf("%w\n%d records were acknowledged", err, p.acknowledged())
+		return fmt.Errorf("%w\nrecords acknowledged: %d", err, p.acknowledged())
 	}
 	return p.summary()
 }

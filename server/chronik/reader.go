@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -27,6 +28,36 @@ type reader struct {
 	start   start
 	sink    *sink
 	streams Streams
+
+	complaints complaints
+}
+
+// complaints tells of each trouble once in a while, however many partitions
+// have it and however often they try again.
+type complaints struct {
+	mu   sync.Mutex
+	last map[string]time.Time // by the problem's code
+}
+
+// complainEvery is how long the same trouble is not told again.
+const complainEvery = 30 * time.Second
+
+func (c *complaints) say(out io.Writer, err error, now time.Time) {
+	what := "" // no answer, in one way or another
+	var problem *client.Problem
+	if errors.As(err, &problem) {
+		what = problem.Code // the sentence has a trace id
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if last, told := c.last[what]; told && now.Sub(last) < complainEvery {
+		return
+	}
+	if c.last == nil {
+		c.last = make(map[string]time.Time)
+	}
+	c.last[what] = now
+	fmt.Fprintf(out, "chronik: %v; trying again\n", err)
 }
 
 // partition reads one partition to its end, or for ever with --follow.
@@ -84,7 +115,7 @@ func (r *reader) pauseAfter(ctx context.Context, err error) error {
 		pause = problem.RetryAfter
 	}
 	if !r.cmd.Quiet {
-		fmt.Fprintf(r.streams.Err, "chronik: %v; going on in %v\n", err, pause)
+		r.complaints.say(r.streams.Err, err, time.Now())
 	}
 	select {
 	case <-time.After(pause):
