@@ -36,7 +36,7 @@ func TestSpanAttributes(t *testing.T) {
 		span := spans.GetSpans()[0]
 		got := map[string]string{}
 		for _, a := range span.Attributes {
-			got[string(a.Key)] = a.Value.Emit()
+			got[string(a.Key)] = a.Value.String()
 		}
 		attributes := map[string]string{
 			"http.request.method": "GET", "http.route": "/v1/topics/{topic}", "url.path": "/v1/topics/t", "url.scheme": "http",
