@@ -116,6 +116,7 @@ func (l *memLog) OffsetForTime(int64, int64) (offset, timestamp int64, ok bool, 
 	return 0, 0, false, nil
 }
 func (l *memLog) EpochEnd(int32) (int32, int64)                { return 0, l.EndOffset() }
+func (l *memLog) EpochAt(int64) int32                          { return 0 }
 func (l *memLog) LastEpoch() int32                             { return 0 }
 func (l *memLog) Trim(context.Context, int64) error            { return nil }
 func (l *memLog) Truncate(context.Context, int64) error        { return nil }
