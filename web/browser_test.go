@@ -169,6 +169,7 @@ func (s *site) records() {
 	s.awaitRows("0/50", "0/99", 50)
 	s.press("Next")
 	s.awaitRows("0/100", "0/119", 20)
+	s.await(`document.querySelector("[data-range]").innerText === "100 – 119 of 0 – 119"`)
 	s.await(`document.querySelector(".button.off").innerText === "Next"`)
 	s.do(chromedp.NavigateBack())
 	s.awaitRows("0/50", "0/99", 50)

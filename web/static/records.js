@@ -153,7 +153,7 @@ function BothWays({page, to}) {
       <${To} name="Previous" mark="data-prev"
         href=${first > start && to({offset: Math.max(start, first - pageLength)})} />
       <span data-range>${last === undefined ? 'none' : `${count(first)} – ${count(last)}`}
-        <span class="muted"> of ${count(start)} – ${count(end)}</span></span>
+        ${end > start && html`<span class="muted"> of ${count(start)} – ${count(end - 1)}</span>`}</span>
       <${To} name="Next" mark="data-next" href=${next < end && to({offset: next})} />
     </nav>`;
 }
