@@ -37,7 +37,7 @@ var (
 	ErrInvalidReplication = errors.New("invalid replication factor")
 	// ErrNotEnoughBrokers: fewer brokers than the replication factor asks for
 	// are registered. Retryable: brokers may yet join.
-	ErrNotEnoughBrokers = errors.New("not enough brokers for the replication factor")
+	ErrNotEnoughBrokers = errors.New("no place for every replica")
 	// ErrOffsetTrimmed: the offset is below the log's start; see
 	// OffsetTrimmedError.
 	ErrOffsetTrimmed = partition.ErrOffsetTrimmed

@@ -28,7 +28,7 @@ type CLI struct {
 	Produce    ProduceCmd    `cmd:"" help:"Append records: each line of stdin, or whole files."`
 	Consume    ConsumeCmd    `cmd:"" help:"Read records to stdout."`
 	Group      GroupCmd      `cmd:"" help:"List, describe, reset and delete consumer groups."`
-	Cluster    ClusterCmd    `cmd:"" help:"Look at the cluster."`
+	Cluster    ClusterCmd    `cmd:"" help:"Show and change the cluster: status, drain, remove, transfer, backup, restore."`
 	Health     HealthCmd     `cmd:"" help:"Ask a node whether it is well."`
 	Bench      BenchCmd      `cmd:"" help:"Measure a node: open loop, percentiles from intended start times."`
 	Config     ConfigCmd     `cmd:"" help:"Print or check the configuration of a node."`

@@ -130,7 +130,7 @@ func (t *jaegerTrace) tree() string {
 	var b strings.Builder
 	t.walk(func(depth int, s *jaegerSpan) {
 		name := strings.Repeat("  ", depth) + s.Operation
-		fmt.Fprintf(&b, "  %-48s node %s %8d µs", name, t.node(s), s.Duration)
+		fmt.Fprintf(&b, "  %-54s node %s %8d µs", name, t.node(s), s.Duration)
 		for _, l := range t.links(s) {
 			fmt.Fprintf(&b, "   linked with trace %s", l.TraceID)
 		}
