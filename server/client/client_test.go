@@ -161,7 +161,7 @@ func TestStreamFailures(t *testing.T) {
 			io.WriteString(w, `{"detail":"no topic t","code":"unknown_topic"}`)
 		}, "no topic t"},
 		"error line": {func(w http.ResponseWriter, r *http.Request) {
-			io.WriteString(w, "{\"partition\":0,\"offset\":0}\n{\"error\":{\"detail\":\"too large\"}}\n")
+			io.WriteString(w, "{\"partition\":0,\"offset\":0}\n{\"error\":{\"detail\":\"line 2: too large\"},\"line\":2}\n")
 		}, "record 2: too large"},
 		"no JSON": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "what?\n") }, "no JSON"},
 		"half a line": {func(w http.ResponseWriter, r *http.Request) {

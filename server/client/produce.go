@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"unicode/utf8"
 )
@@ -174,11 +175,14 @@ func (s *Stream) answer(line []byte) error {
 	var other struct {
 		Offset *int64   `json:"offset"`
 		Error  *Problem `json:"error"`
+		Line   int64    `json:"line"`
 	}
 	if err := json.Unmarshal(line, &other); err != nil {
 		return fmt.Errorf("topic %s: %w: %w", s.topic, errNoJSON, err)
 	}
 	if other.Error != nil {
+		// The caller counts records; a line is one of this request's.
+		other.Error.Detail = strings.TrimPrefix(other.Error.Detail, fmt.Sprintf("line %d: ", other.Line))
 		return fmt.Errorf("record %d: %w", s.acked.Load()+1, other.Error)
 	}
 	if other.Offset != nil {
