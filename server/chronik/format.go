@@ -2,6 +2,7 @@ package main
 
 import (
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/chroniklog/chronik/server/client"
 	"github.com/chroniklog/chronik/storage/record"
@@ -39,19 +40,30 @@ func appendJSON(dst []byte, partition int32, r *record.Record) []byte {
 	dst = append(dst, `,"timestamp":`...)
 	dst = strconv.AppendInt(dst, r.Timestamp, 10)
 	dst = append(dst, `,"key":`...)
-	dst = client.AppendBytes(dst, r.Key, "key_encoding")
+	dst = appendBytes(dst, r.Key, "key_encoding")
 	dst = append(dst, `,"value":`...)
-	dst = client.AppendBytes(dst, r.Value, "encoding")
+	dst = appendBytes(dst, r.Value, "encoding")
 	dst = append(dst, `,"headers":[`...)
 	for i, h := range r.Headers {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, `{"name":`...)
-		dst = client.AppendBytes(dst, []byte(h.Key), "name_encoding")
+		dst = client.AppendBytes(dst, []byte(string([]rune(h.Key))), "") // names are text
 		dst = append(dst, `,"value":`...)
-		dst = client.AppendBytes(dst, h.Value, "encoding")
+		dst = appendBytes(dst, h.Value, "encoding")
 		dst = append(dst, '}')
 	}
 	return append(dst, "]}\n"...)
+}
+
+// appendBytes appends b and, unless it is null, the member named encoding.
+func appendBytes(dst, b []byte, encoding string) []byte {
+	dst = client.AppendBytes(dst, b, encoding)
+	if b == nil || !utf8.Valid(b) {
+		return dst // AppendBytes has named base64
+	}
+	dst = append(dst, `,"`...)
+	dst = append(dst, encoding...)
+	return append(dst, `":"utf8"`...)
 }

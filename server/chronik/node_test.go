@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,6 +45,27 @@ func must(t *testing.T, in string, args ...string) string {
 		t.Fatalf("chronik %s: exit code %d: %s", strings.Join(args, " "), got.code, got.err)
 	}
 	return got.out
+}
+
+// With --output json a record is what the HTTP API gives, to the byte.
+func TestConsumeJSONIsTheAPIs(t *testing.T) {
+	address := withNode(t)
+	must(t, "u1:v1\nu\xff:\xfe\n\"\\\x01:\n", "produce", "t", "-K", ":", "-H", "a=b", "-H", "c=\xff")
+	must(t, "plain\n", "produce", "t")
+	resp, err := http.Get("http://" + address + "/v1/topics/t/records?format=ndjson&limit=4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	want, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := must(t, "", "consume", "t", "--output", "json")
+	records, _, _ := strings.Cut(string(want), `{"end":`)
+	if got != records || strings.Count(got, "\n") != 4 {
+		t.Errorf("consume gives\n%s\nthe API\n%s", got, want)
+	}
 }
 
 func TestProduceAndConsume(t *testing.T) {
@@ -86,8 +109,8 @@ func TestConsumeAsJSON(t *testing.T) {
 	must(t, "", "produce", "t", "-k", "whole", "--file", writeTemp(t, "\x00\xff"))
 	lines := strings.Split(strings.TrimSpace(must(t, "", "consume", "t", "-o", "json")), "\n")
 	want := []string{
-		`{"partition":0,"offset":0,"key":"k1","value":"v1","headers":[{"name":"h","value":"x"}]}`,
-		`{"partition":0,"offset":1,"key":null,"value":"only value","headers":[{"name":"h","value":"x"}]}`,
+		`{"partition":0,"offset":0,"key":"k1","key_encoding":"utf8","value":"v1","encoding":"utf8","headers":[{"name":"h","value":"x","encoding":"utf8"}]}`,
+		`{"partition":0,"offset":1,"key":null,"value":"only value","encoding":"utf8","headers":[{"name":"h","value":"x","encoding":"utf8"}]}`,
 		`{"partition":0,"offset":2,"key":"whole","value":"AP8=","encoding":"base64"}`,
 	}
 	if len(lines) != len(want) {
