@@ -51,7 +51,9 @@ This page is generated from the code (kafka/support.go).
   ` + "`__consumer_offsets`" + `, a replicated, compacted topic. Clients use the classic protocol by default. With
   the new one (KIP-848, ` + "`group.protocol=consumer`" + `) the server shares partitions out, by its assignors
   ` + "`uniform`" + ` and ` + "`range`" + `, and takes subscriptions by RE2 regex. A group changes its protocol
-  while it is empty: members of the other one are refused (INCONSISTENT_GROUP_PROTOCOL).
+  only while it is empty: until then members of the other one are refused (INCONSISTENT_GROUP_PROTOCOL), so stop
+  all of an application's members, then start them with the other protocol. Committed offsets stay. A rolling change
+  (KIP-848's migration, in Kafka ` + "`group.consumer.migration.policy`" + `) is not possible.
 - The offsets that groups have committed of a topic go with it. A group without members forgets those that are
   older than 7 days.
 - HTTP members (` + "`POST /v1/groups/{group}/poll`" + `) share classic groups with Kafka consumers. Kafka's tools

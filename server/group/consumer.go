@@ -193,9 +193,9 @@ func (g *ConsumerGroup) Step(now int64, ev Event) []Effect {
 		g.onStored(&e)
 		return g.out // a write that is refused is not asked for again at once
 	case Join:
-		g.refuse(Reply{Token: e.Token, Err: ErrInconsistentProtocol, MemberID: e.MemberID, Generation: -1})
+		g.onClassicJoin(e.Token, e.MemberID)
 	case Attend:
-		g.refuse(Reply{Token: e.Token, Err: ErrInconsistentProtocol, MemberID: e.MemberID, Generation: -1})
+		g.onClassicJoin(e.Token, e.MemberID)
 	case Sync:
 		g.refuse(Reply{Token: e.Token, Err: ErrUnknownMember})
 	case Heartbeat:

@@ -114,16 +114,6 @@ func (g *Group) reply(r Reply) {
 	}
 }
 
-// onForeign refuses a member of the consumer protocol: it can join when the
-// group is empty, and the coordinator has made it another one.
-func (g *Group) onForeign(e *ConsumerHeartbeat) {
-	err := ErrUnknownGroup
-	if e.Epoch == 0 {
-		err = ErrInconsistentProtocol
-	}
-	g.reply(Reply{Token: e.Token, Err: err, MemberID: e.MemberID})
-}
-
 func (g *Group) enter(now int64, s State) { g.state, g.changed = s, now }
 
 // State is where the group stands.

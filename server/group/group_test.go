@@ -65,6 +65,8 @@ func (w *world) run(d *datadriven.TestData) string {
 		ev = s
 	case "heartbeat":
 		ev = group.Heartbeat{Token: token, MemberID: arg("id", ""), Generation: gen, Instance: arg("instance", "")}
+	case "beat": // of a member of the consumer protocol
+		ev = group.ConsumerHeartbeat{Token: token, MemberID: arg("id", ""), Epoch: int32(number(arg("epoch", "0")))}
 	case "leave":
 		ev = group.Leave{Token: token, MemberID: arg("id", ""), Instance: arg("instance", "")}
 	case "stored":
