@@ -279,6 +279,9 @@ func TestHealth(t *testing.T) {
 		if w := (exchange{method: "GET", path: path}).do(t, h); w.Code != 200 || w.Body.String() != want {
 			t.Errorf("%s: %d %q", path, w.Code, w.Body)
 		}
+		if w := (exchange{method: "HEAD", path: path}).do(t, h); w.Code != 200 {
+			t.Errorf("HEAD %s: %d", path, w.Code)
+		}
 	}
 	if w := (exchange{method: "GET", path: "/metrics"}).do(t, h); w.Code != 200 ||
 		!strings.Contains(w.Body.String(), `chronik_http_requests_total{method="GET",route="/livez",status="200"} 1`) {

@@ -131,7 +131,9 @@ func (s *Server) routes(r chi.Router, d Deps) {
 // opsRoutes registers health and metrics.
 func (s *Server) opsRoutes(r chi.Router) {
 	r.Get("/livez", s.livez)
+	r.Head("/livez", s.livez) // net/http leaves the body out
 	r.Get("/readyz", s.readyz)
+	r.Head("/readyz", s.readyz)
 	r.Get("/metrics", s.metrics())
 }
 

@@ -2550,6 +2550,11 @@ type ClientInterface interface {
 	// Corresponds with GET /livez (the `Livez` operationId).
 	Livez(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// HeadLivez Is the process alive, without a body
+	//
+	// Corresponds with HEAD /livez (the `HeadLivez` operationId).
+	HeadLivez(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// Metrics Metrics in Prometheus' formats
 	//
 	// Corresponds with GET /metrics (the `Metrics` operationId).
@@ -2564,6 +2569,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /readyz (the `Readyz` operationId).
 	Readyz(ctx context.Context, params *ReadyzParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// HeadReadyz Can the node serve, without a body
+	//
+	// Corresponds with HEAD /readyz (the `HeadReadyz` operationId).
+	HeadReadyz(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DescribeCluster Nodes, controller, partition health, limits
 	//
@@ -3063,6 +3073,21 @@ func (c *Client) Livez(ctx context.Context, reqEditors ...RequestEditorFn) (*htt
 	return c.Client.Do(req)
 }
 
+// HeadLivez Is the process alive, without a body
+//
+// Corresponds with HEAD /livez (the `HeadLivez` operationId).
+func (c *Client) HeadLivez(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewHeadLivezRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // Metrics Metrics in Prometheus' formats
 //
 // Corresponds with GET /metrics (the `Metrics` operationId).
@@ -3098,6 +3123,21 @@ func (c *Client) Openapi(ctx context.Context, reqEditors ...RequestEditorFn) (*h
 // Corresponds with GET /readyz (the `Readyz` operationId).
 func (c *Client) Readyz(ctx context.Context, params *ReadyzParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewReadyzRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// HeadReadyz Can the node serve, without a body
+//
+// Corresponds with HEAD /readyz (the `HeadReadyz` operationId).
+func (c *Client) HeadReadyz(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewHeadReadyzRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -4257,6 +4297,33 @@ func NewLivezRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewHeadLivezRequest constructs an http.Request for the HeadLivez method
+func NewHeadLivezRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/livez")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodHead, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewMetricsRequest constructs an http.Request for the Metrics method
 func NewMetricsRequest(server string) (*http.Request, error) {
 	var err error
@@ -4358,6 +4425,33 @@ func NewReadyzRequest(server string, params *ReadyzParams) (*http.Request, error
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewHeadReadyzRequest constructs an http.Request for the HeadReadyz method
+func NewHeadReadyzRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/readyz")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodHead, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -8018,6 +8112,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /livez (the `Livez` operationId).
 	LivezWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*LivezResponse, error)
 
+	// HeadLivezWithResponse Is the process alive, without a body
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with HEAD /livez (the `HeadLivez` operationId).
+	HeadLivezWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*HeadLivezResponse, error)
+
 	// MetricsWithResponse Metrics in Prometheus' formats
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -8038,6 +8139,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /readyz (the `Readyz` operationId).
 	ReadyzWithResponse(ctx context.Context, params *ReadyzParams, reqEditors ...RequestEditorFn) (*ReadyzResponse, error)
+
+	// HeadReadyzWithResponse Can the node serve, without a body
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with HEAD /readyz (the `HeadReadyz` operationId).
+	HeadReadyzWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*HeadReadyzResponse, error)
 
 	// DescribeClusterWithResponse Nodes, controller, partition health, limits
 	//
@@ -8618,6 +8726,40 @@ func (r LivezResponse) ContentType() string {
 	return ""
 }
 
+type HeadLivezResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// GetBody returns the raw response body bytes
+func (r HeadLivezResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r HeadLivezResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r HeadLivezResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r HeadLivezResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type MetricsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -8756,6 +8898,40 @@ func (r ReadyzResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ReadyzResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type HeadReadyzResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+}
+
+// GetBody returns the raw response body bytes
+func (r HeadReadyzResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r HeadReadyzResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r HeadReadyzResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r HeadReadyzResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -14946,6 +15122,19 @@ func (c *ClientWithResponses) LivezWithResponse(ctx context.Context, reqEditors 
 	return ParseLivezResponse(rsp)
 }
 
+// HeadLivezWithResponse Is the process alive, without a body
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with HEAD /livez (the `HeadLivez` operationId).
+func (c *ClientWithResponses) HeadLivezWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*HeadLivezResponse, error) {
+	rsp, err := c.HeadLivez(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseHeadLivezResponse(rsp)
+}
+
 // MetricsWithResponse Metrics in Prometheus' formats
 //
 // Returns a wrapper object for the known response body format(s).
@@ -14983,6 +15172,19 @@ func (c *ClientWithResponses) ReadyzWithResponse(ctx context.Context, params *Re
 		return nil, err
 	}
 	return ParseReadyzResponse(rsp)
+}
+
+// HeadReadyzWithResponse Can the node serve, without a body
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with HEAD /readyz (the `HeadReadyz` operationId).
+func (c *ClientWithResponses) HeadReadyzWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*HeadReadyzResponse, error) {
+	rsp, err := c.HeadReadyz(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseHeadReadyzResponse(rsp)
 }
 
 // DescribeClusterWithResponse Nodes, controller, partition health, limits
@@ -15929,6 +16131,22 @@ func ParseLivezResponse(rsp *http.Response) (*LivezResponse, error) {
 	return response, nil
 }
 
+// ParseHeadLivezResponse parses an HTTP response from a HeadLivezWithResponse call
+func ParseHeadLivezResponse(rsp *http.Response) (*HeadLivezResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &HeadLivezResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
 // ParseMetricsResponse parses an HTTP response from a MetricsWithResponse call
 func ParseMetricsResponse(rsp *http.Response) (*MetricsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -16041,6 +16259,22 @@ func ParseReadyzResponse(rsp *http.Response) (*ReadyzResponse, error) {
 			headers.RetryAfter = value
 		}
 		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseHeadReadyzResponse parses an HTTP response from a HeadReadyzWithResponse call
+func ParseHeadReadyzResponse(rsp *http.Response) (*HeadReadyzResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &HeadReadyzResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
 	}
 
 	return response, nil
