@@ -46,7 +46,7 @@ Examples:
 
 With --group the records are acknowledged once they are written, and the next time
 the group goes on after them; run it several times to share the work. ^C leaves the
-group.
+group. A topic that does not exist is created, where the node does so for produce.
 
     chronik consume orders --group billing --follow`
 }
