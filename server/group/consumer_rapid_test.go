@@ -1,6 +1,7 @@
 package group_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -322,4 +323,24 @@ func consumerRecords() (list []group.LogRecord) {
 		}
 	}
 	return list
+}
+
+// A log whose last epoch of the group was refused, and what follows it was not:
+// the coordinator that comes next must not go on in an epoch below that of the
+// assignment.
+func TestConsumerGroupGoesPastItsAssignment(t *testing.T) {
+	const groupKey = 3 // of the record with the group's epoch
+	records, last := consumerRecords(), -1
+	for i, r := range records {
+		if binary.BigEndian.Uint16(r.Key) == groupKey {
+			last = i
+		}
+	}
+	gap := slices.Delete(records, last, last+1)
+	var all topics
+	all.set("t", 2)
+	md := group.RestoreConsumerGroup(1, "g", replay(gap), group.Config{}, &all).Describe()
+	if md.Generation <= md.Consumer.AssignmentEpoch {
+		t.Errorf("epoch %d, and the assignment's is %d", md.Generation, md.Consumer.AssignmentEpoch)
+	}
 }

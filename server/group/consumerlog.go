@@ -265,12 +265,12 @@ func (l *ConsumerLog) Take(e *ConsumerEntry, at int64) {
 // whole session from now on to be heard of.
 //
 // Where a write was refused and a later one was not, the log has gaps: members
-// may be ahead of the group, which then goes past them, and a partition may have
+// and the assignment may be ahead of the group, which then goes past them, and a partition may have
 // two holders, of which nobody told the later one so.
 func RestoreConsumerGroup(now int64, id string, l *ConsumerLog, cfg Config, topics Catalog) *ConsumerGroup {
 	g := NewConsumerGroup(id, cfg, topics)
 	g.epoch, g.shared, g.hash, g.changed = l.epoch, l.shared, l.hash, l.changed
-	ahead := int32(0)
+	ahead := l.shared
 	for member, m := range l.members {
 		if m.id != member {
 			continue // what is left of a member that was removed
