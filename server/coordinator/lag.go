@@ -2,7 +2,6 @@ package coordinator
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"sync"
 
@@ -19,20 +18,15 @@ type groupLag struct {
 	lag   int64
 }
 
-// lags are the lags of groups, as far as the bound and the answers of the
-// partitions' leaders go; left is what is beyond the bound.
-func (m *Collector) lags(groups []groupMetrics) (list []groupLag, left int) {
+// lags are the lags of groups, as far as the answers of the partitions' leaders
+// go.
+func (m *Collector) lags(groups []groupMetrics) (list []groupLag) {
 	var all []groupLag
 	for i := range groups {
-		g := &groups[i]
-		from := len(all)
-		for tp, at := range g.offsets {
-			all = append(all, groupLag{group: g.id, tp: tp, lag: at})
+		for _, at := range groups[i].offsets {
+			all = append(all, groupLag{group: groups[i].id, tp: at.tp, lag: at.offset})
 		}
-		slices.SortFunc(all[from:], func(a, b groupLag) int { return a.tp.Compare(b.tp) })
 	}
-	left = max(len(all)-maxMetricPartitions, 0)
-	all = all[:len(all)-left]
 	ends := m.endsOf(all)
 	for _, l := range all {
 		if o := ends[l.tp]; o != nil { // what was trimmed can't be read any more: it is not behind
@@ -40,7 +34,7 @@ func (m *Collector) lags(groups []groupMetrics) (list []groupLag, left int) {
 			list = append(list, l)
 		}
 	}
-	return list, left
+	return list
 }
 
 // endsOf asks for the offsets of partitions, unless it has just done so; nil

@@ -1,9 +1,7 @@
 package coordinator
 
 import (
-	"cmp"
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -72,82 +70,24 @@ func (m *Collector) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// groupMetrics is what is shown of a group.
-type groupMetrics struct {
-	id, protocol string
-	state        group.State
-	members      int
-	generation   int32
-	rebalances   uint64
-	offsets      map[group.TopicPartition]int64
-}
-
-// snapshot is what is to be shown of the groups, by name.
-func (c *Coordinator) snapshot() (list []groupMetrics) {
-	c.mu.Lock()
-	shards := make([]*shard, 0, len(c.shards))
-	for _, s := range c.shards {
-		shards = append(shards, s)
-	}
-	c.mu.Unlock()
-	for _, s := range shards {
-		select {
-		case <-s.loaded:
-		default:
-			continue
-		}
-		if s.failed != nil || s.isGone() {
-			continue
-		}
-		list = s.appendMetrics(list)
-	}
-	slices.SortFunc(list, func(a, b groupMetrics) int { return cmp.Compare(a.id, b.id) })
-	return list
-}
-
-func (s *shard) appendMetrics(list []groupMetrics) []groupMetrics {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for id, e := range s.groups {
-		g := groupMetrics{
-			id: id, protocol: "classic", state: e.g.State(), members: e.g.Size(), generation: e.g.Generation(),
-			rebalances: e.rebalances, offsets: make(map[group.TopicPartition]int64, len(e.offsets)),
-		}
-		if _, consumer := e.g.(*group.ConsumerGroup); consumer {
-			g.protocol = "consumer"
-		}
-		for tp, k := range e.offsets {
-			g.offsets[tp] = k.Offset
-		}
-		list = append(list, g)
-	}
-	return list
-}
-
 // Collect implements prometheus.Collector.
 func (m *Collector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	list := m.c.snapshot()
-	type kind struct{ protocol, state string }
-	counts := make(map[kind]int)
-	for i := range list {
-		counts[kind{list[i].protocol, list[i].state.String()}]++
+	snap := m.c.snapshot(maxMetricGroups, maxMetricPartitions)
+	for k, n := range snap.counts {
+		gauge(m.groups, float64(n), k.protocol, k.state.String())
 	}
-	for k, n := range counts {
-		gauge(m.groups, float64(n), k.protocol, k.state)
-	}
-	shown := list[:min(len(list), maxMetricGroups)]
-	gauge(m.left, float64(len(list)-len(shown)), "groups")
-	for i := range shown {
-		g := &shown[i]
+	gauge(m.left, float64(snap.groupsLeft), "groups")
+	for i := range snap.shown {
+		g := &snap.shown[i]
 		gauge(m.members, float64(g.members), g.id)
 		gauge(m.generation, float64(g.generation), g.id)
 		ch <- prometheus.MustNewConstMetric(m.rebalances, prometheus.CounterValue, float64(g.rebalances), g.id)
 	}
-	lags, left := m.lags(shown)
-	gauge(m.left, float64(left), "partitions")
+	lags := m.lags(snap.shown)
+	gauge(m.left, float64(snap.partitionsLeft), "partitions")
 	for _, l := range lags {
 		gauge(m.lag, float64(l.lag), l.group, l.tp.Topic, decimal(l.tp.Partition))
 	}

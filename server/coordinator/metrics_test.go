@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/chroniklog/chronik/server"
 	"github.com/chroniklog/chronik/server/coordinator"
 	"github.com/chroniklog/chronik/server/group"
 	"github.com/chroniklog/chronik/server/partition"
@@ -107,6 +108,55 @@ chronik_group_series_left_out{of="groups"} 3
 chronik_group_series_left_out{of="partitions"} 982
 `
 	if err := testutil.CollectAndCompare(m, strings.NewReader(left), "chronik_group_series_left_out"); err != nil {
+		t.Error(err)
+	}
+}
+
+// A group that is deleted, and a topic that is, have no series any more.
+func TestGroupMetricsVanish(t *testing.T) {
+	n := servertest.Start(t, servertest.Unchecked())
+	ctx := within(t, 60*time.Second)
+	c := coordinator.New(coordinator.Options{
+		Topics: n.Broker, Logs: n.Broker.LedLogs(), Node: 1, Now: time.Now, Partitions: 1,
+		Group: group.Config{InitialDelay: -1},
+	})
+	t.Cleanup(c.Close)
+	if _, err := c.Find(ctx, "g"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"kept", "gone"} {
+		if _, err := n.Broker.CreateTopic(ctx, server.TopicSpec{Name: name, Partitions: 2}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []string{"stays", "goes"} {
+		err := c.Commit(ctx, coordinator.Committer{Group: id, Generation: -1}, map[group.TopicPartition]group.Commit{
+			{Topic: "kept", Partition: 1}: {Offset: 1}, {Topic: "gone", Partition: 1}: {Offset: 1},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := coordinator.NewCollector(c, ends{})
+	if got := testutil.CollectAndCount(m, "chronik_group_lag"); got != 4 {
+		t.Fatalf("%d lags are shown, want 4", got)
+	}
+	if err := c.Delete(ctx, "goes"); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Broker.DeleteTopic(ctx, "gone"); err != nil {
+		t.Fatal(err)
+	}
+	awaitOffsets(ctx, t, c, "stays", "kept")
+	want := `
+# HELP chronik_group_lag Records that a consumer group has not committed yet, up to the high watermark.
+# TYPE chronik_group_lag gauge
+chronik_group_lag{group="stays",partition="1",topic="kept"} 90
+# HELP chronik_group_members Members of a consumer group.
+# TYPE chronik_group_members gauge
+chronik_group_members{group="stays"} 0
+`
+	if err := testutil.CollectAndCompare(m, strings.NewReader(want), "chronik_group_lag", "chronik_group_members"); err != nil {
 		t.Error(err)
 	}
 }
