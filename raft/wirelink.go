@@ -2,6 +2,8 @@ package raft
 
 import (
 	"context"
+	"log/slog"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -28,6 +30,7 @@ type link struct {
 	stop   context.CancelFunc
 
 	control, bulk chan *pb.Message
+	away          atomic.Bool // the last dial failed
 }
 
 func newLink(t *WireTransport, m meta.Member) *link {
@@ -111,9 +114,12 @@ func (l *link) dial(class wire.Class) (c *wire.Conn, ended <-chan struct{}) {
 	defer cancel()
 	c, err := l.t.ep.Dial(ctx, l.member.Addr, class, wire.Identity{Node: l.member.Node, Raft: l.member.RaftID})
 	if err != nil {
-		l.t.logger.Debug("dial member", "node", l.member.Node, "error", err)
+		l.unreached(err)
 		l.refused(err)
 		return nil, nil
+	}
+	if l.away.Swap(false) {
+		l.t.logger.Info("the node can be reached again", "node", l.member.Node, "addr", l.member.Addr)
 	}
 	over := make(chan struct{})
 	// Nothing comes back on these connections but their end: it is noticed
@@ -128,6 +134,20 @@ func (l *link) dial(class wire.Class) (c *wire.Conn, ended <-chan struct{}) {
 		}
 	})
 	return c, over
+}
+
+// unreached tells of a failed dial: of the first by a warning, of those after it
+// for whoever reads the code, until one succeeds.
+func (l *link) unreached(err error) {
+	if l.ctx.Err() != nil {
+		return // nobody wants the member any more
+	}
+	level := slog.LevelDebug
+	if !l.away.Swap(true) {
+		level = slog.LevelWarn
+	}
+	l.t.logger.Log(l.ctx, level, "can't reach a node of the metadata group",
+		"node", l.member.Node, "addr", l.member.Addr, "error", err)
 }
 
 // write sends a message and whatever else is queued.
