@@ -44,7 +44,7 @@ func (b *Broker) ElectUnclean(ctx context.Context, topic string, p int32, leader
 	}
 	err = b.change(ctx, op, &meta.ElectLeaders{TopicID: e.topic.ID, Partition: p, Unclean: true, Leader: leader})
 	if err == nil {
-		b.o.Logger.Warn("unclean election: acknowledged records may be lost",
+		b.o.Logger.WarnContext(ctx, "unclean election: acknowledged records may be lost",
 			"topic", topic, "partition", p, "leader", leader, "isr", state.ISR)
 	}
 	return err
