@@ -116,6 +116,7 @@ func (s *site) kcat() {
 	} {
 		s.show(view)
 		s.awaitText("node 1")
+		s.awaitLoaded()
 		s.press("Copy as curl")
 		s.awaitText("kcat -b " + s.cluster.Nodes[0].Kafka + want)
 	}

@@ -160,6 +160,12 @@ func (p *tab) awaitText(texts ...string) {
 	}
 }
 
+// awaitLoaded waits until the view has its data, or the reason why there is none.
+func (p *tab) awaitLoaded() {
+	p.t.Helper()
+	p.await(`document.querySelector("main") && !document.querySelector("main [aria-busy=true]")`)
+}
+
 // value is that of a JavaScript expression, through JSON.
 func value[T any](p *tab, expression string) T {
 	p.t.Helper()

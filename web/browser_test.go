@@ -41,6 +41,7 @@ func TestBrowser(t *testing.T) {
 		{"nodes", (*site).nodes},
 		{"problems", (*site).problems},
 		{"keyboard", (*site).keyboard},
+		{"steady", (*site).steady},
 		{"curl", (*site).curl},
 		{"export", (*site).export},
 		{"kcat", (*site).kcat},
@@ -434,6 +435,7 @@ func (s *site) curl() {
 		"groups/workers": `"group":"workers"`, "topics/pages?time=1&partition=0": `"offset":0,`,
 	} {
 		s.show(view)
+		s.awaitLoaded()
 		s.press("Copy as curl")
 		s.await(`document.querySelector("dialog pre")`)
 		command := value[string](s.tab, `document.querySelector("dialog pre").innerText`)

@@ -39,11 +39,12 @@ export function kcatWrite(address, topic, {partition, key, value, headers = []})
   return [['Write it, with kcat', `echo ${quoted(value)} | ${words.map(quoted).join(' ')}`]];
 }
 
-// CurlButton opens a view's commands; commands is [[what, command]].
+// CurlButton opens a view's commands; commands is [[what, command]]. Without any
+// it keeps its place, disabled.
 export function CurlButton({commands}) {
   const [open, setOpen] = useState(false);
   return html`
-    <button type="button" onClick=${() => setOpen(true)}>Copy as curl</button>
+    <button type="button" disabled=${commands.length === 0} onClick=${() => setOpen(true)}>Copy as curl</button>
     ${open && html`<${Modal} title="The same with curl" wide close=${() => setOpen(false)}>
       ${commands.map(([what, command]) => html`<${Command} key=${command} what=${what} command=${command} />`)}
     <//>`}`;

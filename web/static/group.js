@@ -24,7 +24,7 @@ export function Group({name}) {
     <div class="title">
       <${Name} name=${name} />
       <${CurlButton} commands=${commands} />
-      ${load.data && html`<button type="button" onClick=${() => setResetting(true)}>Reset offsets</button>`}
+      <button type="button" disabled=${!load.data} onClick=${() => setResetting(true)}>Reset offsets</button>
     </div>
     <${Loaded} load=${load}>${(group) => html`
       <${Facts} group=${group} />

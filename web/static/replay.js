@@ -20,7 +20,7 @@ export function Replay({record, close}) {
   if (value !== null) copy.encoding = encoding;
   if (key !== null) Object.assign(copy, {key, key_encoding});
   const vars = {topic}, body = {records: [copy]};
-  const commands = [['Write the copy', curl('POST', '/v1/topics/{topic}/batches', {vars, body})]];
+  const commands = topic ? [['Write the copy', curl('POST', '/v1/topics/{topic}/batches', {vars, body})]] : [];
   const submit = async (event) => {
     event.preventDefault();
     setWritten(undefined);
@@ -42,8 +42,7 @@ export function Replay({record, close}) {
         <${Notice} problem=${error} />
         ${written && html`<${Written} topic=${written.topic} at=${written} close=${close} />`}
         <footer>
-          ${topic && html`
-            <${CurlButton} commands=${commands} />`}
+          <${CurlButton} commands=${commands} />
           <button type="button" onClick=${close}>Close</button>
           <button class="main" disabled=${busy || !topic}>Write again</button>
         </footer>

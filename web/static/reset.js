@@ -36,7 +36,8 @@ function wanted({topic, partitions, to, offset, when}) {
 }
 
 // Reset previews first: the button that does it needs the preview of the very
-// same request.
+// same request. It has its place before: a second click on "Preview" must not
+// fall upon it.
 export function Reset({group, close}) {
   const topics = [...new Set([...group.partitions, ...group.members.flatMap((m) => m.assignment)].map((p) => p.topic))];
   const [form, setForm] = useState({topic: topics[0] ?? '', partitions: '', to: 'earliest', offset: '', when: ''});
@@ -49,6 +50,10 @@ export function Reset({group, close}) {
   };
   const vars = {group: group.group}, body = wanted(form);
   const run = async (dry) => setResult(await act(() => put(path, {vars, body: {...body, dry_run: dry}})));
+  const commands = body ? [
+    ['Preview', curl('PUT', path, {vars, body: {...body, dry_run: true}})],
+    ['Reset', curl('PUT', path, {vars, body})],
+  ] : [];
   const submit = (event) => {
     event.preventDefault();
     if (body) run(true);
@@ -82,14 +87,11 @@ export function Reset({group, close}) {
         ${result && html`<${Moves} result=${result} />`}
         <${Notice} problem=${error} />
         <footer>
-          ${body && html`<${CurlButton} commands=${[
-            ['Preview', curl('PUT', path, {vars, body: {...body, dry_run: true}})],
-            ['Reset', curl('PUT', path, {vars, body})],
-          ]} />`}
+          <${CurlButton} commands=${commands} />
           <button type="button" onClick=${close}>Close</button>
           <button class=${result?.dry_run ? '' : 'main'} disabled=${busy || !body}>Preview</button>
-          ${result?.dry_run && html`
-            <button type="button" class="danger" disabled=${busy} onClick=${() => run(false)}>Reset</button>`}
+          <button type="button" class="danger" disabled=${busy || !result?.dry_run}
+            onClick=${() => run(false)}>Reset</button>
         </footer>
       </form>
     <//>`;

@@ -34,20 +34,23 @@ export function Topic({name, part = 'records', query}) {
     <p class="crumbs"><a href=${href(['topics'])}>Topics</a> /</p>
     <div class="title">
       <${Name} name=${name} />
-      ${load.data && html`<${Actions} topic=${load.data} />`}
+      <${Actions} topic=${load.data} />
     </div>
     <${Tabs} tabs=${tabs} at=${part} />
     <${Loaded} load=${load}>${shown}<//>`;
 }
 
-// Actions are the topic's buttons. Topics of the broker itself have none.
+// Actions are the topic's buttons. They have their places from the start, but do
+// nothing before the topic is known, nor for those of the broker itself.
 function Actions({topic}) {
   const [open, setOpen] = useState('');
   const close = () => setOpen('');
+  const off = !topic || topic.internal;
+  const why = topic?.internal ? 'The broker keeps this topic for itself' : '';
   return html`
-    ${!topic.internal && html`
-      <button type="button" class="danger" onClick=${() => setOpen('delete')}>Delete</button>
-      <button type="button" class="main" onClick=${() => setOpen('produce')}>Write a record</button>`}
+    <button type="button" class="danger" disabled=${off} title=${why} onClick=${() => setOpen('delete')}>Delete</button>
+    <button type="button" class="main" disabled=${off} title=${why}
+      onClick=${() => setOpen('produce')}>Write a record</button>
     ${open === 'delete' && html`<${Delete} topic=${topic} close=${close} />`}
     ${open === 'produce' && html`<${Produce} topic=${topic} close=${close} />`}`;
 }
