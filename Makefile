@@ -86,8 +86,9 @@ bin/promtool:
 	GOWORK=off GOFLAGS=-mod=readonly CGO_ENABLED=0 go -C "$$(go env GOMODCACHE)/github.com/prometheus/prometheus@$(PROMETHEUS)" \
 	build -tags remove_all_sd -o "$(CURDIR)/bin/promtool" ./cmd/promtool
 
-alerts: bin/promtool ## alert rules and Prometheus' configuration, checked and tested by promtool (first time: minutes)
+alerts: bin/promtool ## alert rules, Prometheus' configuration and the dashboard, tested by promtool (first time: minutes)
 	cd deploy/prometheus && ../../bin/promtool check config prometheus.yml && ../../bin/promtool test rules alerts_test.yml
+	go test -count=1 -run '^TestPanels$$' ./server/servertest
 
 gen: ## the control plane's server and client from openapi.yaml
 	go generate ./api/...
