@@ -158,9 +158,7 @@ func (k *packer) add(rec *batchRecord) result {
 		rec.timestamp = k.now
 	}
 	if k.trace != nil {
-		if _, own := recordHeader(rec.headers, telemetry.TraceparentHeader); !own {
-			rec.headers = append(rec.headers[:len(rec.headers):len(rec.headers)], k.trace...)
-		}
+		k.addTrace(rec)
 	}
 	number, err := k.choose(rec, "")
 	if err != nil {
@@ -177,6 +175,19 @@ func (k *packer) add(rec *batchRecord) result {
 	}
 	delta := g.builder.Append(rec.timestamp, rec.key, rec.value, rec.headers)
 	return result{outcome: g.open, delta: delta, timestamp: rec.timestamp}
+}
+
+// addTrace gives a record the trace context, unless it has its own, or would be
+// too large with it.
+func (k *packer) addTrace(rec *batchRecord) {
+	if _, own := recordHeader(rec.headers, telemetry.TraceparentHeader); own {
+		return
+	}
+	headers := append(rec.headers[:len(rec.headers):len(rec.headers)], k.trace...)
+	size, most := record.HeaderLen+record.RecordSize(rec.key, rec.value, headers), k.p.limits.MaxMessageBytes
+	if most <= 0 || size <= most {
+		rec.headers = headers
+	}
 }
 
 func (k *packer) group(p int32) *packed {
@@ -205,7 +216,7 @@ func (k *packer) addKeyed(rec *batchRecord, idemKey string) result {
 		return result{outcome: o, timestamp: rec.timestamp}
 	}
 	a := partition.RecordAppend{
-		Key: rec.key, Value: rec.value, Headers: append(rec.headers[:len(rec.headers):len(rec.headers)], k.trace...),
+		Key: rec.key, Value: rec.value, Headers: rec.headers, // the broker adds the trace context
 		Timestamp: rec.timestamp, Acks: k.p.acks, Cond: partition.NoConditions,
 		IdempotencyKey: idemKey, BodyHash: hash,
 	}

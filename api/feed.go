@@ -59,7 +59,8 @@ type feed struct {
 	limits    server.TopicLimits
 	isolation partition.Isolation
 	clamp     bool
-	whole     bool // all partitions: new ones join
+	whole     bool   // all partitions: new ones join
+	group     string // that reads; empty: none
 	spans     []span
 	turn      int // index of the span to look at next
 
@@ -101,6 +102,7 @@ func (f *feed) round(ctx context.Context, maxBytes int, to emitter) (index, n in
 // none (control batches, compacted ones).
 func (f *feed) pull(ctx context.Context, sp *span, maxBytes int, to emitter) (n int, err error) {
 	if span := telemetry.NewReceive(ctx, f.s.tracer, f.topic.Name, sp.partition); span != nil {
+		span.For(f.group)
 		to = &receiver{emitter: to, span: span}
 		defer span.End()
 	}

@@ -89,6 +89,7 @@ func (g *groupPage) open(ctx context.Context) error {
 			}
 			f = &feed{
 				s: g.s, topic: t, limits: g.s.broker.TopicLimits(t), isolation: partition.ReadCommitted, wake: g.wake,
+				group: g.p.group,
 			}
 			byTopic[a.Topic] = f
 			g.feeds = append(g.feeds, f)

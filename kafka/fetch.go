@@ -94,7 +94,7 @@ func answerFetch(ctx context.Context, c *call, out *output) error {
 	f.shrink()
 	out.held, f.grant = f.grant, 0
 	if f.bytes > 0 {
-		c.traced = f.trace(ctx)
+		c.traced = f.trace(ctx, c.clientID)
 	}
 	f.encode(out, codeNone)
 	return nil
@@ -102,8 +102,8 @@ func answerFetch(ctx context.Context, c *call, out *output) error {
 
 // trace makes the spans of an answer that holds records. Consumers poll for ever:
 // the answers without any are not worth one. It returns the answer's own.
-func (f *fetch) trace(ctx context.Context) (sc trace.SpanContext) {
-	ctx, end := telemetry.StartFetch(ctx, f.k.tracer)
+func (f *fetch) trace(ctx context.Context, client string) (sc trace.SpanContext) {
+	ctx, end := telemetry.StartFetch(ctx, f.k.tracer, client)
 	if end == nil {
 		return sc
 	}

@@ -58,6 +58,10 @@ const (
 	maxPlaces  = 100_000
 )
 
+// unknownDecompressed bounds what is unpacked, for its trace context alone, of a
+// batch for a topic that there is not.
+const unknownDecompressed = 1 << 20
+
 // Versions of Produce that change something.
 const (
 	produceZstd     = 7
@@ -150,6 +154,7 @@ type appender struct {
 // topic begins a topic.
 func (a *appender) topic(t *produceTopic) {
 	b := a.c.k.broker
+	a.limits = record.Limits{MaxDecompressed: unknownDecompressed}
 	if a.call.version >= produceTopicIDs {
 		a.known, a.err = b.TopicByID(t.id)
 		t.name = a.known.Name
@@ -175,13 +180,17 @@ func (a *appender) topic(t *produceTopic) {
 func (a *appender) batch(_ *produceTopic, index int32, records []byte) {
 	t := &a.p.topics[len(a.p.topics)-1]
 	part := producePart{index: index}
+	ctx := a.trace(t.name, &part, records)
 	switch {
 	case a.refusal != nil:
 		part.err = a.refusal
 	case a.err != nil:
 		part.err = a.err
 	default:
-		part.pending, part.err = a.begin(t.name, &part, records)
+		part.pending, part.err = a.begin(ctx, t.name, index, records)
+	}
+	if part.err != nil || a.p.acks == partition.AcksNone { // nobody waits
+		part.ended(part.err)
 	}
 	switch {
 	case errors.Is(part.err, errUnknownID):
@@ -195,6 +204,18 @@ func (a *appender) batch(_ *produceTopic, index int32, records []byte) {
 		part.bad = nullKeys(records, a.limits.MaxDecompressed)
 	}
 	t.parts = append(t.parts, part)
+}
+
+// trace begins the span of a batch, which is there also when the batch is refused.
+func (a *appender) trace(topic string, part *producePart, records []byte) (ctx context.Context) {
+	ctx, part.end = telemetry.StartProduce(a.c.ctx, a.c.k.tracer, telemetry.Produced{
+		ClientID: a.call.clientID, Topic: topic, Partition: part.index, Batch: records,
+		MaxDecompressed: a.limits.MaxDecompressed,
+	})
+	if part.end != nil {
+		a.call.traced = trace.SpanContextFromContext(ctx)
+	}
+	return ctx
 }
 
 // nullKeys are the records of a batch that have no key, so that a client can
@@ -215,8 +236,7 @@ func nullKeys(batch []byte, maxDecompressed int) (list []int32) {
 
 // begin validates a batch and hands it to its partition. While the partition
 // has no room it waits, which holds the connection's next requests back.
-func (a *appender) begin(topic string, part *producePart, records []byte) (*replica.Pending, error) {
-	index := part.index
+func (a *appender) begin(ctx context.Context, topic string, index int32, records []byte) (*replica.Pending, error) {
 	if index < 0 || index >= a.known.Partitions {
 		return nil, fmt.Errorf("%w: %s/%d", server.ErrUnknownPartition, topic, index)
 	}
@@ -229,21 +249,11 @@ func (a *appender) begin(topic string, part *producePart, records []byte) (*repl
 	if len(batch) < len(a.call.frame.b)/2 {
 		batch = append(make([]byte, 0, len(records)), records...)
 	}
-	var ctx context.Context
-	ctx, part.end = telemetry.StartProduce(a.c.ctx, a.c.k.tracer, telemetry.ReceivedAt{
-		Topic: topic, Partition: index, MaxDecompressed: a.limits.MaxDecompressed,
-	}, records)
-	if part.end != nil {
-		a.call.traced = trace.SpanContextFromContext(ctx)
-	}
 	for {
 		pending, err := a.c.k.logs.BeginBatch(ctx, topic, index, partition.BatchAppend{
 			Batch: batch, Header: h, Acks: a.p.acks, Cond: partition.NoConditions,
 		})
 		if err == nil || !errors.Is(err, partition.ErrThrottled) || !a.pause(err) {
-			if a.p.acks == partition.AcksNone {
-				part.ended(err) // nobody waits
-			}
 			return pending, err
 		}
 	}
@@ -344,9 +354,6 @@ func (k *Listener) awaitPart(ctx context.Context, topic string, part *producePar
 	answer := kmsg.NewProduceResponseTopicPartition()
 	answer.Partition, answer.BaseOffset, answer.LogAppendTime, answer.LogStartOffset = part.index, -1, -1, -1
 	err, code := part.err, part.code
-	if err != nil {
-		part.ended(err)
-	}
 	if err == nil {
 		var done partition.Appended
 		done, err = part.pending.Wait(ctx)

@@ -177,7 +177,7 @@ func (l *Local) Read(ctx context.Context, id plog.ID, r forward.Read) ([]byte, p
 		Topic: e.topic.Name, Partition: p.number, Offset: r.Offset, MaxBytes: r.MaxBytes,
 		Isolation: r.Isolation, Wait: r.Wait,
 	})
-	if err != nil || len(res.Batches) > 0 {
+	if worthSpan(res.Batches, err) {
 		end(err)
 	}
 	return res.Batches, res.Offsets, err

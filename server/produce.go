@@ -99,11 +99,16 @@ func (b *Broker) beginRecord(ctx context.Context, e *entry, part *part, r partit
 		ctx = span.Context()
 		r.Trace = span.Trace()
 	}
+	own := r.Headers
 	// A context that nobody keeps is not worth the bytes.
 	if sc := trace.SpanContextFromContext(ctx); sc.IsSampled() || sc.IsRemote() {
 		r.Headers = telemetry.InjectHeaders(ctx, r.Headers)
 	}
 	pending, err := rep.BeginRecord(r)
+	if len(r.Headers) > len(own) && errors.Is(err, record.ErrTooLarge) {
+		r.Headers = own // the record fits, its context does not
+		pending, err = rep.BeginRecord(r)
+	}
 	if err != nil {
 		return b.finalAppend(ctx, e, rep, b.refused(span, e, p, err))
 	}

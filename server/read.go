@@ -67,7 +67,7 @@ func (b *Broker) readThere(ctx context.Context, leader *forward.Client, e *entry
 		there.Wait = 0
 		batches, offsets, err = ask(ctx)
 	}
-	if err != nil || len(batches) > 0 {
+	if worthSpan(batches, err) {
 		end(err)
 	}
 	if err != nil {
@@ -75,6 +75,12 @@ func (b *Broker) readThere(ctx context.Context, leader *forward.Client, e *entry
 	}
 	b.o.Metrics.Read.Add(float64(len(batches)))
 	return ReadResult{TopicID: e.topic.ID, Batches: batches, Offsets: offsets}, nil
+}
+
+// worthSpan tells whether a look is shown in its trace: one that found something,
+// or failed. That the reader left while it waited is neither.
+func worthSpan(batches []byte, err error) bool {
+	return len(batches) > 0 || err != nil && !errors.Is(err, context.Canceled)
 }
 
 // read reads from a partition that this node leads.

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -159,10 +160,18 @@ func (c *Chain) recovered(resp *Response, r *http.Request, p any) (abort bool) {
 	return false
 }
 
+// statusLeft is what metrics and spans say of a request whose client left before
+// the answer, as many servers count it: that nobody takes the answer is no error
+// of the node.
+const statusLeft = 499
+
 func (c *Chain) observe(resp *Response, r *http.Request) {
 	status := resp.status
 	if status == 0 {
 		status = http.StatusOK // the server writes it after the handler
+	}
+	if status >= http.StatusInternalServerError && errors.Is(resp.err, context.Canceled) && r.Context().Err() != nil {
+		status = statusLeft
 	}
 	metrics := c.unrouted
 	if resp.route != nil {

@@ -1,14 +1,18 @@
 package middleware
 
 import (
+	"context"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/chroniklog/chronik/server/telemetry"
 )
 
 // trace begins the request's span, or, while tracing is off, keeps the context
@@ -18,7 +22,7 @@ import (
 // tracing were off: nobody could look up its trace.
 func (rt *Route) trace(resp *Response, r *http.Request) *http.Request {
 	ctx := r.Context()
-	parent := len(r.Header["Traceparent"]) > 0
+	parent := len(r.Header["Traceparent"]) == 1 // of several, none is to be believed
 	if parent {
 		ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(r.Header))
 	}
@@ -52,13 +56,27 @@ var serverSpan = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer
 // that a request that is not sampled does not pay for it.
 func describe(span trace.Span, rt *Route, r *http.Request) {
 	span.SetAttributes(
-		attribute.String("http.request.method", r.Method),
-		attribute.String("http.route", rt.spec.Pattern),
-		attribute.String("url.path", r.URL.Path),
-		attribute.String("url.scheme", scheme(r)),
-		attribute.String("server.address", host(r.Host)),
-		attribute.String("client.address", host(r.RemoteAddr)),
+		telemetry.AttrMethod.String(r.Method),
+		telemetry.AttrRoute.String(rt.spec.Pattern),
+		telemetry.AttrPath.String(r.URL.Path),
+		telemetry.AttrScheme.String(scheme(r)),
+		telemetry.AttrServerAddress.String(host(r.Host)),
+		telemetry.AttrClientAddress.String(host(r.RemoteAddr)),
 	)
+	if group, ok := parameter(rt.spec.Pattern, r.URL.EscapedPath(), "{group}"); ok {
+		span.SetAttributes(telemetry.AttrGroup.String(group))
+	}
+}
+
+// parameter is the segment of a path that stands for a name of its pattern.
+func parameter(pattern, path, name string) (value string, ok bool) {
+	before, _, ok := strings.Cut(pattern, name)
+	if !ok {
+		return "", false
+	}
+	segments := strings.SplitN(path, "/", strings.Count(before, "/")+2)
+	value, err := url.PathUnescape(segments[min(strings.Count(before, "/"), len(segments)-1)])
+	return value, err == nil
 }
 
 // host is an address without its port, as the conventions want both addresses.
@@ -79,12 +97,16 @@ func scheme(r *http.Request) string {
 // endSpan tells the span how the request went.
 func endSpan(resp *Response, status int) {
 	if resp.span.IsRecording() {
-		resp.span.SetAttributes(attribute.Int("http.response.status_code", status))
-		if resp.err != nil {
+		resp.span.SetAttributes(telemetry.AttrStatus.Int(status))
+		switch {
+		case resp.err == nil:
+		case status == statusLeft:
+			telemetry.Failed(resp.span, context.Canceled)
+		default:
 			resp.span.RecordError(resp.err)
 		}
 		if status >= http.StatusInternalServerError {
-			resp.span.SetAttributes(attribute.String("error.type", strconv.Itoa(status)))
+			resp.span.SetAttributes(telemetry.AttrErrorType.String(strconv.Itoa(status)))
 			resp.span.SetStatus(codes.Error, "")
 		}
 	}

@@ -123,13 +123,13 @@ func (n *Node) start(ctx context.Context) error {
 	if n.dir, err = openDataDir(n.o.FS, filepath.ToSlash(n.cfg.DataDir), n.cfg.NodeID); err != nil {
 		return err
 	}
+	n.metrics = telemetry.NewMetrics(n.registry)
 	n.tracing, err = telemetry.NewTracing(ctx, telemetry.TracingOptions{
-		Node: n.cfg.NodeID, Version: n.o.Version, Logger: n.log,
+		Node: n.cfg.NodeID, Version: n.o.Version, Logger: n.log, Metrics: n.metrics,
 	})
 	if err != nil {
 		return err
 	}
-	n.metrics = telemetry.NewMetrics(n.registry)
 	// The listeners are bound first, so that a taken port is known before
 	// anything is written, but accept nothing before the node is ready.
 	if err := n.bind(); err != nil {

@@ -17,13 +17,13 @@ import (
 
 // tracedCluster is three nodes that send every span to a receiver, and where the
 // only partition of topic t is led.
-func tracedCluster(t *testing.T) (c *Cluster, receiver *otlptest.Receiver, leader, front *Node) {
+func tracedCluster(t *testing.T, opts ...Option) (c *Cluster, receiver *otlptest.Receiver, leader, front *Node) {
 	t.Helper()
 	receiver = otlptest.Start(t)
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.Endpoint())
 	t.Setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
 	t.Setenv("OTEL_TRACES_SAMPLER_ARG", "0") // what brings no sampled context leaves no trace
-	c = StartCluster(t, 3)
+	c = StartCluster(t, 3, opts...)
 	create(t, c.Nodes[0], `{"name":"t","partitions":1,"replication_factor":3}`)
 	expectPlaced(t, c, "t")
 	at := int(partitions(t, c.Nodes[0], "t")[0].Leader) - 1
@@ -229,6 +229,13 @@ func TestTraceLinksOfEveryRead(t *testing.T) {
 		if a := receive.Attributes(); a["messaging.batch.message_count"] != "1" || a["messaging.operation.type"] != "receive" {
 			t.Errorf("%s: %v", name, a)
 		}
+		if group, ok := receive.Attributes()["messaging.consumer.group.name"]; ok != (name == "group poll") || ok && group != "g" {
+			t.Errorf("%s: group %q", name, group)
+		}
+	}
+	polled := spanNamed(t, spans, "POST /v1/groups/{group}/poll", fmt.Sprintf("%032x", 0xabc0+len(reads)))
+	if a := polled.Attributes(); a["messaging.consumer.group.name"] != "g" {
+		t.Errorf("group poll: %v", a)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/chroniklog/chronik/server/partition"
@@ -117,8 +116,7 @@ func (ap *Append) Context() context.Context { return ap.ctx }
 func (ap *Append) Fail(err error) { ap.fail(err) }
 
 func (ap *Append) fail(err error, at ...trace.SpanEndOption) {
-	ap.span.RecordError(err)
-	ap.span.SetStatus(codes.Error, err.Error())
+	Failed(ap.span, err)
 	ap.end(at...)
 }
 

@@ -6,7 +6,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel"
@@ -70,53 +69,13 @@ func sampler(log *slog.Logger) sdktrace.Sampler {
 
 // AdoptLog makes OpenTelemetry's SDK, whose log belongs to the process, speak in
 // l: wrong variables as errors. What it says of samplers and exports is for
-// debugging, since NewTracing has said it already. For the program's start only.
+// debugging, since NewTracing has said it already. No secret of its variables is
+// shown. For the program's start only.
 func AdoptLog(l *slog.Logger) {
+	l = slog.New(&discreet{Handler: l.Handler(), hidden: secretsOf(os.Getenv)})
 	otel.SetLogger(logr.FromSlogHandler(l.Handler()))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { l.Debug("OpenTelemetry", "error", err) }))
 }
 
 // env is a variable's value as the SDK compares it.
 func env(name string) string { return strings.ToLower(strings.TrimSpace(os.Getenv(name))) }
-
-// watched is an exporter whose failures are said once, not once per batch, in
-// the node's log: a collector that is down for a day is one line, and one more
-// when it is back. It answers no error, for the SDK would print each.
-type watched struct {
-	sdktrace.SpanExporter
-	log *slog.Logger
-
-	mu      sync.Mutex
-	lost    int // spans since failing began
-	failing bool
-}
-
-// ExportSpans implements sdktrace.SpanExporter.
-func (w *watched) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	err := w.SpanExporter.ExportSpans(ctx, spans)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	switch {
-	case err != nil:
-		w.lost += len(spans)
-		if !w.failing {
-			w.failing = true
-			w.log.Warn("traces are not delivered: their spans are lost until the collector answers", "error", err)
-		}
-	case w.failing:
-		w.log.Info("traces are delivered again", "lost_spans", w.lost)
-		w.failing, w.lost = false, 0
-	}
-	return nil
-}
-
-// Shutdown implements sdktrace.SpanExporter.
-func (w *watched) Shutdown(ctx context.Context) error {
-	w.mu.Lock()
-	if w.failing {
-		w.log.Warn("traces were not delivered until the end", "lost_spans", w.lost)
-		w.failing = false
-	}
-	w.mu.Unlock()
-	return w.SpanExporter.Shutdown(ctx)
-}

@@ -41,6 +41,16 @@ func TestWrongSettings(t *testing.T) {
 		{"OTEL_EXPORTER_OTLP_PROTOCOL", "thrift", "", true},
 		{"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf", "", false},
 		{"OTEL_RESOURCE_ATTRIBUTES", "deployment.environment,x=1", "", true},
+		{"OTEL_BSP_MAX_QUEUE_SIZE", "-1", "", true}, // the SDK would panic
+		{"OTEL_BSP_MAX_QUEUE_SIZE", "1", "", false},
+		{"OTEL_BSP_MAX_QUEUE_SIZE", "99999999999", "", true},
+		{"OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "many", "", true},
+		{"OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1000000", "", false},
+		{"OTEL_EXPORTER_OTLP_TIMEOUT", "10s", "", true},
+		{"OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "0", "", true},
+		{"OTEL_EXPORTER_OTLP_HEADERS", "authorization", "", true},
+		{"OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a=%zz", "", true},
+		{"OTEL_EXPORTER_OTLP_HEADERS", "a=b, c=d%20e", "", false},
 	} {
 		t.Run(c.name+"="+c.value, func(t *testing.T) {
 			receiver, log := startReceiver(t), &bytes.Buffer{}
@@ -171,8 +181,8 @@ func (stuck) ExportSpans(ctx context.Context, _ []sdktrace.ReadOnlySpan) error {
 func TestShutdownDoesNotWaitForTheCollector(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := &bytes.Buffer{}
-		tracing := &Tracing{provider: sdktrace.NewTracerProvider(sdktrace.WithBatcher(
-			&watched{SpanExporter: stuck{tracetest.NewNoopExporter()}, log: slog.New(slog.NewTextHandler(log, nil))}))}
+		tracing := &Tracing{provider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(newDelivery(
+			stuck{tracetest.NewNoopExporter()}, &TracingOptions{Logger: slog.New(slog.NewTextHandler(log, nil))})))}
 		_, span := tracing.Tracer().Start(t.Context(), "x")
 		span.End()
 		began := time.Now()

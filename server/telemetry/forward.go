@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
@@ -39,10 +40,20 @@ func StartServed(ctx context.Context, tracer trace.Tracer, method, topic string,
 // ending is how a span ends, with an error or without.
 func ending(span trace.Span) func(error) {
 	return func(err error) {
-		if err != nil {
-			span.RecordError(err)
-			span.SetStatus(codes.Error, err.Error())
-		}
+		Failed(span, err)
 		span.End()
+	}
+}
+
+// Failed tells a span how its work went. That nobody waits for it any more, for
+// a client may leave whenever it likes, is an event and no error.
+func Failed(span trace.Span, err error) {
+	switch {
+	case err == nil:
+	case errors.Is(err, context.Canceled):
+		span.AddEvent(eventCanceled)
+	default:
+		span.RecordError(err)
+		span.SetStatus(codes.Error, err.Error())
 	}
 }

@@ -50,6 +50,9 @@ type Metrics struct {
 	// Probe is the disk's time for one small synced write.
 	Probe prometheus.Histogram
 
+	// Spans count what becomes of the spans of sampled requests.
+	Spans SpanCounters
+
 	metadata metadata
 
 	cycleBytes, cycleBatches prometheus.Histogram
@@ -112,11 +115,12 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	for _, cause := range [...]string{"silent", "refused"} {
 		m.Fenced.WithLabelValues(cause)
 	}
+	m.Spans = newSpanCounters()
 	m.metadata = newMetadata()
 	r.MustRegister(m.Records, m.Bytes, m.Read, m.Rejected, m.cycleBytes, m.cycleBatches, m.cycleTime,
 		m.syncDirect, m.syncJournal, m.backlog, m.journal, m.retained, m.compacted, m.scrubbed, m.corrupt, m.checkpoint,
 		m.Elected.Failover, m.Elected.Handover, m.ISRShrunk, m.ISRGrown, m.ReplicaSent, m.ReplicaReceived, m.Diverged,
-		m.ControllerTerms, m.Fenced, m.Probe)
+		m.ControllerTerms, m.Fenced, m.Probe, m.Spans.Delivered, m.Spans.Lost)
 	m.metadata.register(r)
 	return m
 }

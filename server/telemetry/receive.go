@@ -5,7 +5,6 @@ import (
 	"context"
 	"slices"
 
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/chroniklog/chronik/storage/record"
@@ -60,6 +59,7 @@ type Receive struct {
 	ctx    context.Context //nolint:containedctx // the parent of the span
 	tracer trace.Tracer
 	topic  string
+	group  string // empty: the consumer reads for itself
 	part   int32
 
 	span  trace.Span // nil: no record yet
@@ -77,6 +77,9 @@ func NewReceive(ctx context.Context, tracer trace.Tracer, topic string, p int32)
 	}
 	return &Receive{ctx: ctx, tracer: tracer, topic: topic, part: p}
 }
+
+// For tells which consumer group reads.
+func (r *Receive) For(group string) { r.group = group }
 
 // Record tells of a record that the consumer gets.
 func (r *Receive) Record(rec *record.Record) {
@@ -100,6 +103,9 @@ func (r *Receive) End() {
 	r.span.SetAttributes(attrSystem.String(ServiceName), attrOperation.String(operationReceive),
 		attrOperationType.String(operationReceive), attrDestination.String(r.topic), attrPartition.Int(int(r.part)),
 		attrOffset.Int64(r.first), attrBatchCount.Int(r.count))
+	if r.group != "" {
+		r.span.SetAttributes(AttrGroup.String(r.group))
+	}
 	for _, l := range r.links {
 		r.span.AddLink(l)
 	}
@@ -134,52 +140,4 @@ type ReceivedAt struct {
 	Partition       int32
 	Offset          int64 // that was asked for
 	MaxDecompressed int   // bytes of a batch
-}
-
-// StartFetch begins the span of a Kafka client's Fetch; nil end: there is none.
-// It is the root of its trace: a consumer's own context is not in the protocol.
-func StartFetch(ctx context.Context, tracer trace.Tracer) (out context.Context, end func()) {
-	if tracer == nil {
-		return ctx, nil
-	}
-	traced, span := tracer.Start(ctx, spanFetch, trace.WithSpanKind(trace.SpanKindServer))
-	if !span.IsRecording() {
-		return ctx, nil
-	}
-	span.SetAttributes(attrSystem.String(ServiceName), attrOperation.String(operationReceive))
-	ctx = traced
-	return ctx, func() { span.End() }
-}
-
-// StartProduce begins the span of a batch that a Kafka client sends: a child of
-// the first context that its records carry, with links to the others; where they
-// carry none, the root of a trace. Nil end: there is no span.
-func StartProduce(ctx context.Context, tracer trace.Tracer, to ReceivedAt, batch []byte) (
-	out context.Context, end func(error),
-) {
-	if tracer == nil {
-		return ctx, nil
-	}
-	var own links
-	own.addBatches(batch, to.MaxDecompressed)
-	if len(own) > 0 {
-		ctx = trace.ContextWithRemoteSpanContext(ctx, own[0].SpanContext)
-		own = own[1:]
-	}
-	ctx, span := tracer.Start(ctx, spanProduce, trace.WithSpanKind(trace.SpanKindServer))
-	if !span.IsRecording() {
-		return ctx, nil
-	}
-	span.SetAttributes(attrSystem.String(ServiceName), attrOperation.String(operationSend),
-		attrDestination.String(to.Topic), attrPartition.Int(int(to.Partition)))
-	for _, l := range own {
-		span.AddLink(l)
-	}
-	return ctx, func(err error) {
-		if err != nil {
-			span.RecordError(err)
-			span.SetStatus(codes.Error, err.Error())
-		}
-		span.End()
-	}
 }

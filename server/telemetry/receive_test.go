@@ -45,10 +45,13 @@ func TestReceiveLinks(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out, provider := recorder(t)
-			ctx, end := StartFetch(t.Context(), provider.Tracer(""))
+			ctx, end := StartFetch(t.Context(), provider.Tracer(""), "c")
 			Batches(ctx, provider.Tracer(""), ReceivedAt{Topic: "t", MaxDecompressed: 1 << 20}, c.batches)
 			end()
-			span := out.GetSpans()[0]
+			span, fetch := out.GetSpans()[0], out.GetSpans()[1]
+			if !hasAttribute(&fetch, attrOperationType.String("receive")) || !hasAttribute(&fetch, attrClientID.String("c")) {
+				t.Errorf("Fetch: %v", fetch.Attributes)
+			}
 			if len(span.Links) != c.links {
 				t.Errorf("%d links, want %d", len(span.Links), c.links)
 			}
@@ -77,11 +80,11 @@ func TestProduceFollowsItsProducer(t *testing.T) {
 		Key: "traceparent", Value: []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"),
 	}})
 	_, provider := recorder(t)
-	to := ReceivedAt{Topic: "t", MaxDecompressed: 1 << 20}
-	if _, end := StartProduce(context.Background(), provider.Tracer(""), to, b.Build(nil)); end != nil {
+	p := Produced{Topic: "t", MaxDecompressed: 1 << 20, Batch: b.Build(nil)}
+	if _, end := StartProduce(context.Background(), provider.Tracer(""), p); end != nil {
 		t.Error("a span of a trace that its producer did not sample")
 	}
-	if _, end := StartProduce(context.Background(), nil, to, b.Build(nil)); end != nil {
+	if _, end := StartProduce(context.Background(), nil, p); end != nil {
 		t.Error("a span without a tracer")
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/chroniklog/chronik/server/partition"
@@ -109,10 +108,7 @@ func (r *Replicated) end(c *partition.Cycle, err error) {
 			span.AddEvent("sync", trace.WithTimestamp(c.SyncStart))
 			span.SetAttributes(attrCycle.Int64(int64(c.ID)), attrSyncMicros.Int64(c.End.Sub(c.SyncStart).Microseconds()))
 		}
-		if err != nil {
-			span.RecordError(err)
-			span.SetStatus(codes.Error, err.Error())
-		}
+		Failed(span, err)
 		span.End()
 	}
 }

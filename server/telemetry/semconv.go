@@ -12,6 +12,7 @@ const (
 	attrOperationType = attribute.Key("messaging.operation.type")
 	attrOffset        = attribute.Key("messaging.kafka.offset")
 	attrBatchCount    = attribute.Key("messaging.batch.message_count")
+	attrClientID      = attribute.Key("messaging.client.id")
 	attrLeaderEpoch   = attribute.Key("chronik.leader_epoch")
 	attrRPCSystem     = attribute.Key("rpc.system")
 	attrRPCMethod     = attribute.Key("rpc.method")
@@ -21,6 +22,19 @@ const (
 	attrCycleBatches  = attribute.Key("chronik.commit.batches")
 	attrCycleWay      = attribute.Key("chronik.commit.way")
 	attrSyncMicros    = attribute.Key("chronik.commit.sync_us")
+)
+
+// Attributes that the HTTP adapter sets too.
+const (
+	AttrGroup         = attribute.Key("messaging.consumer.group.name")
+	AttrMethod        = attribute.Key("http.request.method")
+	AttrRoute         = attribute.Key("http.route")
+	AttrStatus        = attribute.Key("http.response.status_code")
+	AttrPath          = attribute.Key("url.path")
+	AttrScheme        = attribute.Key("url.scheme")
+	AttrServerAddress = attribute.Key("server.address")
+	AttrClientAddress = attribute.Key("client.address")
+	AttrErrorType     = attribute.Key("error.type")
 )
 
 // Names of the leader's server spans of what other nodes hand on, besides appends.
@@ -44,4 +58,7 @@ const (
 
 	operationSend    = "send"
 	operationReceive = "receive"
+
+	// eventCanceled tells why a span ends early that did not fail.
+	eventCanceled = "canceled"
 )

@@ -20,9 +20,12 @@ type TracingOptions struct {
 	Node    int32
 	Version string
 	Logger  *slog.Logger // nil: slog.DiscardHandler
+	Metrics *Metrics     // counts spans; nil: nobody does
 	// Exporter, when not nil, takes the spans instead of what OTEL_* names,
 	// without batching: for tests.
 	Exporter sdktrace.SpanExporter
+
+	secrets secrets
 }
 
 // Tracing owns the tracer provider of one node.
@@ -50,6 +53,8 @@ func NewTracing(ctx context.Context, o TracingOptions) (*Tracing, error) {
 	if o.Exporter == nil && !exporterConfigured() {
 		return &Tracing{}, nil
 	}
+	o.secrets = secretsOf(os.Getenv)
+	warnHeaders(o.Logger, os.Getenv)
 	res, err := resource.New(ctx,
 		resource.WithAttributes(
 			attribute.String("service.name", ServiceName),
@@ -65,7 +70,7 @@ func NewTracing(ctx context.Context, o TracingOptions) (*Tracing, error) {
 	case err != nil:
 		return nil, fmt.Errorf("tracing: resource: %w", err)
 	}
-	processor, err := newProcessor(ctx, o)
+	processor, err := newProcessor(ctx, &o)
 	if err != nil {
 		return nil, fmt.Errorf("tracing: exporter: %w", err)
 	}
@@ -74,7 +79,7 @@ func NewTracing(ctx context.Context, o TracingOptions) (*Tracing, error) {
 		sdktrace.WithSampler(sampler(o.Logger)), sdktrace.WithIDGenerator(rootIDs{}))}, nil
 }
 
-func newProcessor(ctx context.Context, o TracingOptions) (sdktrace.SpanProcessor, error) {
+func newProcessor(ctx context.Context, o *TracingOptions) (sdktrace.SpanProcessor, error) {
 	if o.Exporter != nil {
 		return sdktrace.NewSimpleSpanProcessor(o.Exporter), nil
 	}
@@ -82,7 +87,7 @@ func newProcessor(ctx context.Context, o TracingOptions) (sdktrace.SpanProcessor
 	if err != nil {
 		return nil, err
 	}
-	return sdktrace.NewBatchSpanProcessor(&watched{SpanExporter: exporter, log: o.Logger}), nil
+	return newDelivery(exporter, o), nil
 }
 
 func exporterConfigured() bool {
