@@ -13,7 +13,8 @@ import (
 )
 
 // livez says that the process serves requests; nothing else is looked at, or a
-// node that waits for its peers would be killed for it.
+// node that waits for its peers, or whose disk is full or slow, would be killed
+// for it.
 func (s *Server) livez(w http.ResponseWriter, _ *http.Request) {
 	writeText(w, "ok\n")
 }

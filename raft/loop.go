@@ -35,10 +35,12 @@ func (n *Node) run() {
 			n.publish()
 			n.waiters.reached(n.Status().Applied)
 			n.drain()
+			n.turns.Add(1)
 		}
 		n.publish()
 		n.waiters.reached(n.Status().Applied)
 		n.dropSnapshots()
+		n.turns.Add(1)
 		select {
 		case <-n.ctx.Done():
 			return

@@ -50,6 +50,8 @@ type Node struct {
 
 	member membership
 
+	turns atomic.Uint64 // of the loop
+
 	stop   context.CancelFunc
 	ctx    context.Context
 	group  sync.WaitGroup
@@ -172,6 +174,13 @@ func (n *Node) View(f func(*meta.Image)) {
 
 // Status is where the node was at the end of its last round.
 func (n *Node) Status() Status { return *n.status.Load() }
+
+// Turns is the number of turns of the loop so far, which makes one each Tick
+// at least; busy is false when it need not turn: before there is a log, and
+// once the node is closed or has failed.
+func (n *Node) Turns() (turns uint64, busy bool) {
+	return n.turns.Load(), n.launched.Load() && n.ctx.Err() == nil
+}
 
 // Ready is closed when a leader is known and the image has caught up with it.
 func (n *Node) Ready() <-chan struct{} { return n.ready }

@@ -49,7 +49,7 @@ func (n *Node) attend(ctx context.Context, manager systemd.Notifier) {
 		}
 	}
 	note(manager.Ready("HTTP on " + n.URL()))
-	manager.Watchdog(ctx, func() bool { return !n.fatal.Load() })
+	manager.Watchdog(ctx, n.alive)
 	<-ctx.Done()
 	note(manager.Stopping())
 }
@@ -58,6 +58,7 @@ func (n *Node) attend(ctx context.Context, manager systemd.Notifier) {
 // cut and what is left is abandoned: that loses nothing that was acknowledged.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.ready.Store(false)
+	n.progress.close()
 	n.handOver(ctx)
 	n.broker.Drain()
 	var errs []error
@@ -140,6 +141,7 @@ func (n *Node) abandon() error {
 // Abort ends the node without good order: connections are cut, and what was
 // not answered never will be. It is for failed starts and for tests.
 func (n *Node) Abort(ctx context.Context) error {
+	n.progress.close()
 	var errs []error
 	for _, w := range []*webServer{n.web, n.ops} {
 		if w != nil {

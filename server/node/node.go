@@ -62,6 +62,9 @@ type Options struct {
 	// tests.
 	NoSync   bool
 	Mutation server.Mutation
+	// StallTime is how long one turn of a loop may take before the loop counts
+	// as stuck; 0: a minute. For tests.
+	StallTime time.Duration
 	// Ready is called by Run once the node serves; nil: not.
 	Ready func(*Node)
 }
@@ -84,6 +87,7 @@ type Node struct {
 	web, ops *webServer
 	kafka    *kafkaServer
 	groups   *coordinator.Coordinator
+	progress *progress
 	ready    atomic.Bool
 	fatal    atomic.Bool
 }
@@ -139,6 +143,7 @@ func (n *Node) start(ctx context.Context) error {
 		return err
 	}
 	n.registry.MustRegister(telemetry.NewStateCollector(n.state))
+	n.watchProgress()
 	n.ready.Store(true)
 	n.serve()
 	n.log.Info("ready", "http", n.URL(), "kafka", n.KafkaAddr(), "node_id", n.cfg.NodeID, "cluster_id", n.dir.id.ClusterID,

@@ -152,12 +152,13 @@ var (
 	errNotServing    = errors.New("the node has not finished its start")
 	errNoController  = errors.New("no controller is known")
 	errDiskFull      = errors.New("the disk is full: appends are refused, reads go on")
+	errStuck         = errors.New("a loop is stuck")
 	errUnrecoverable = errors.New("the node failed and stops")
 )
 
 // checks are the node's readiness, by name.
 func (n *Node) checks() []api.Check {
-	list := []api.Check{{Name: "started"}, {Name: "metadata"}, {Name: "disk"}}
+	list := []api.Check{{Name: "started"}, {Name: "metadata"}, {Name: "disk"}, {Name: "progress"}}
 	if !n.ready.Load() {
 		list[0].Err = errNotServing
 	}
@@ -170,6 +171,7 @@ func (n *Node) checks() []api.Check {
 	if n.store.DiskFull() {
 		list[2].Err = errDiskFull
 	}
+	list[3].Err = n.progress.err()
 	return list
 }
 

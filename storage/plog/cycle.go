@@ -56,7 +56,10 @@ func (s *Store) commit() {
 		// just woken its waiters, and one cycle for all costs less than two for
 		// half of them. With nobody ready this returns at once.
 		runtime.Gosched()
-		if err := s.cycle(); err != nil {
+		s.turns.Add(1)
+		err := s.cycle()
+		s.turns.Add(1)
+		if err != nil {
 			if !errors.Is(err, ErrClosed) {
 				s.fail(err)
 			}
@@ -64,6 +67,14 @@ func (s *Store) commit() {
 			return
 		}
 	}
+}
+
+// Turns is a number that grows whenever the committer begins or ends a cycle,
+// or tries again on a full disk; busy: a cycle is under way. One that is busy
+// for long at the same number is stuck in a write, a sync, or an owner.
+func (s *Store) Turns() (n uint64, busy bool) {
+	n = s.turns.Load()
+	return n, n%2 == 1
 }
 
 func (s *Store) hasWork() bool {
@@ -206,6 +217,7 @@ func (s *Store) writeJournal() error {
 		if err := s.awaitSpace(err); err != nil {
 			return err
 		}
+		s.turns.Add(2) // it waits, which is no standstill
 	}
 }
 

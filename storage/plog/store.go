@@ -54,6 +54,8 @@ type Store struct {
 	parts      []part
 	directs    int   // parts that are written directly
 	sinceSpace int64 // bytes written since the last look at the disk's space
+	// turns is odd while a cycle runs; see Turns.
+	turns atomic.Uint64
 
 	man manual // of a store without goroutines
 
