@@ -81,6 +81,8 @@ func TestBrowserJaeger(t *testing.T) {
 	p.do(chromedp.Navigate("http://" + jaeger + "/"))
 	p.await(fmt.Sprintf(`document.querySelector('main a[href="trace/%s"]')`, trace))
 	p.judge("Jaeger's list of traces")
+	p.do(chromedp.Navigate("http://" + jaeger + "/trace/no%20id"))
+	p.awaitText("no id is no trace id")
 }
 
 // run starts a process with more environment and ends it with the test. It

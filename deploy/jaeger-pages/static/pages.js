@@ -88,6 +88,8 @@ function details(trace, span) {
   return el('dl', null, [...links, ...pairs].map(([key, ...value]) => [el('dt', null, key), el('dd', null, ...value)]));
 }
 
+const failed = (span) => tag(span.tags, 'error') === true || tag(span.tags, 'otel.status_code') === 'ERROR';
+
 function row(trace, node, depth, window) {
   const { span } = node;
   const name = who(trace, span);
@@ -105,11 +107,11 @@ function row(trace, node, depth, window) {
   }
   const service = el('span', { class: 'service' }, name);
   service.style.background = colour(name);
-  const failed = tag(span.tags, 'error') === true || tag(span.tags, 'otel.status_code') === 'ERROR';
-  const label = el('span', { class: failed ? 'name bad' : 'name' }, service, span.operationName, failed ? ' failed' : null);
+  const label = el('span', { class: failed(span) ? 'name bad' : 'name' }, service, span.operationName,
+    failed(span) ? ' failed' : null);
   label.style.paddingInlineStart = `${depth * 16}px`;
   return [
-    el('details', { class: 'span', 'data-span': span.operationName, 'data-depth': depth },
+    el('details', { class: 'span', 'data-span': span.operationName, 'data-id': span.spanID, 'data-depth': depth },
       el('summary', null, label, el('span', { class: 'track' }, bar, took)), details(trace, span)),
     ...node.children.flatMap((child) => row(trace, child, depth + 1, window)),
   ];
@@ -152,9 +154,9 @@ async function follow(id) {
   for (let quiet = 0; quiet < 5; quiet++) {
     const trace = await traceOf(id);
     if (trace.spans.length > shown) {
-      const open = [...document.querySelectorAll('details[open]')].map((d) => d.dataset.span);
+      const open = [...document.querySelectorAll('details[open]')].map((d) => d.dataset.id);
       showTrace(trace);
-      document.querySelectorAll('details').forEach((d) => { d.open = open.includes(d.dataset.span); });
+      document.querySelectorAll('details').forEach((d) => { d.open = open.includes(d.dataset.id); });
       shown = trace.spans.length;
       quiet = 0;
     }
@@ -172,7 +174,8 @@ async function list(service) {
   const rows = traces.map((trace) => {
     const start = begins(trace.spans);
     return el('tr', null, el('td', { class: 'time' }, instant(start)),
-      el('td', null, el('a', { href: `trace/${trace.traceID}` }, tree(trace.spans)[0].span.operationName)),
+      el('td', null, el('a', { href: `trace/${trace.traceID}` }, tree(trace.spans)[0].span.operationName),
+        trace.spans.some(failed) ? el('span', { class: 'bad' }, ' failed') : null),
       el('td', null, String(trace.spans.length)), el('td', { class: 'time' }, duration(ends(trace.spans) - start)));
   });
   const head = ['Start', 'Trace', 'Spans', 'Duration'].map((title) => el('th', { scope: 'col' }, title));
@@ -184,11 +187,13 @@ async function list(service) {
 async function show() {
   const base = new URL(document.baseURI).pathname;
   const path = location.pathname.slice(base.length);
-  const id = /^trace\/([0-9a-fA-F]{1,32})\/?$/.exec(path)?.[1];
+  const wanted = /^trace\/([^/]*)\/?$/.exec(path)?.[1];
+  const id = /^[0-9a-fA-F]{1,32}$/.exec(wanted)?.[0];
   const services = (await ask('services')).sort();
   const service = new URLSearchParams(location.search).get('service') ?? services.find((s) => s !== 'jaeger') ?? services[0];
   form.service.replaceChildren(...services.map((name) => el('option', { selected: name === service ? '' : null }, name)));
   form.id.value = id ?? '';
+  if (wanted && !id) throw new Error(`${decodeURIComponent(wanted)} is no trace id: that has up to 32 hexadecimal digits.`);
   await (id ? follow(id) : list(service));
 }
 
