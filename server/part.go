@@ -78,7 +78,7 @@ func (b *Broker) openReplica(e *entry, p *part) (*replica.Replica, error) {
 	r, err := replica.Open(b.ctx, replica.Options{
 		Topic: e.topic.Name, ID: id, Log: log, Store: b.store, Node: b.o.Node,
 		Now: b.o.Now, Logger: b.o.Logger, Config: partitionConfig(&e.values), Builders: b.builders,
-		OnProposal: func(proposal *partition.Proposal) { b.isr.add(e, p, proposal) },
+		OnProposal: func(proposal *partition.Proposal) { b.isr.put(p, proposed{entry: e, proposal: proposal}) },
 		Mutation:   b.o.Mutation.Partition,
 	})
 	if err != nil {

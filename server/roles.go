@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -164,16 +163,17 @@ type proposals struct {
 type proposed struct {
 	entry    *entry
 	proposal *partition.Proposal
+	sent     bool // it may have been applied: nothing of it is taken back
 }
 
 func newProposals() proposals {
 	return proposals{queued: map[*part]proposed{}, wake: make(chan struct{}, 1)}
 }
 
-// add never blocks: replicas call it under their lock.
-func (q *proposals) add(e *entry, p *part, proposal *partition.Proposal) {
+// put never blocks: replicas call it under their lock.
+func (q *proposals) put(p *part, x proposed) {
 	q.mu.Lock()
-	q.queued[p] = proposed{entry: e, proposal: proposal}
+	q.queued[p] = x
 	q.mu.Unlock()
 	select {
 	case q.wake <- struct{}{}:
@@ -227,11 +227,10 @@ func (b *Broker) proposeISR(p *part, x proposed) {
 	if r == nil {
 		return
 	}
-	// A dead follower of an idle partition lacks nothing, so its leader would
-	// have it back, every tick: an entry of the metadata log each, to be refused.
-	if slices.ContainsFunc(x.proposal.ISR, func(m partition.Member) bool { return b.fenced(m.Node) }) {
-		r.ProposalFailed(x.proposal)
-		return
+	if !x.sent {
+		if x.proposal = b.admissible(r, x.proposal); x.proposal == nil {
+			return
+		}
 	}
 	cmd := &meta.AlterPartition{
 		TopicID: x.entry.topic.ID, Partition: p.number, Leader: b.o.Node, BrokerEpoch: b.Epoch(),
@@ -253,7 +252,8 @@ func (b *Broker) proposeISR(p *part, x proposed) {
 		// It may yet be applied: what it would add counts until that is known.
 		b.wg.Go(func() {
 			if sleepFor(b.ctx, proposalPause) {
-				b.isr.add(x.entry, p, x.proposal)
+				x.sent = true
+				b.isr.put(p, x)
 			}
 		})
 	default:
@@ -261,6 +261,25 @@ func (b *Broker) proposeISR(p *part, x proposed) {
 			"partition", p.number, "isr", cmd.ISR, "error", err)
 		r.ProposalFailed(x.proposal)
 	}
+}
+
+// admissible is a proposal without the replicas that the controller would
+// refuse, and all else with them: those taken for dead, and incarnations that
+// are no longer registered. Nil if nothing is left to ask for.
+func (b *Broker) admissible(r *replica.Replica, p *partition.Proposal) *partition.Proposal {
+	var absent []NodeID
+	b.meta.View(func(img *meta.Image) {
+		for _, m := range p.ISR {
+			n, ok := img.Broker(m.Node)
+			if !ok || n.Fenced || m.BrokerEpoch != 0 && m.BrokerEpoch != n.Epoch {
+				absent = append(absent, m.Node)
+			}
+		}
+	})
+	if len(absent) == 0 {
+		return p
+	}
+	return r.Exclude(p, absent)
 }
 
 func sleepFor(ctx context.Context, d time.Duration) bool {

@@ -231,6 +231,35 @@ func (s *State) wanted(now int64, f *follower, member bool) bool {
 	return f.flushed != unknownOffset && f.flushed >= s.hw && f.flushed >= s.epochStart
 }
 
+// Exclude takes replicas that can't join now, for the controller takes them
+// for dead or does not know the incarnation that fetched, out of p, a proposal
+// that was not sent yet: else the whole of it is refused, and one dead follower
+// of an idle partition, which lacks nothing, keeps the live ones out. Members
+// of the committed ISR stay in it. left is what remains to be asked for, nil if
+// that is no change. It reports whether the watermark moved.
+func (s *State) Exclude(p *Proposal, absent []int32) (left *Proposal, advanced bool) {
+	if p == nil || s.isr.proposal != p {
+		return nil, false
+	}
+	left = &Proposal{LeaderEpoch: p.LeaderEpoch, PartitionEpoch: p.PartitionEpoch}
+	joining := 0
+	for _, m := range p.ISR {
+		member := slices.Contains(s.isr.committed, m.Node)
+		if !member && slices.Contains(absent, m.Node) {
+			continue
+		}
+		if !member {
+			joining++
+		}
+		left.ISR = append(left.ISR, m)
+	}
+	if joining == 0 && len(left.ISR) == len(s.isr.committed) {
+		left = nil
+	}
+	s.isr.proposal = left
+	return left, s.advance()
+}
+
 // Pending is the change of the ISR in flight, nil if none. Its executor may
 // repeat the very same request after an unknown outcome.
 func (s *State) Pending() *Proposal { return s.isr.proposal }

@@ -35,7 +35,8 @@ func (tr *trace) run() string {
 	commands := map[string]func() string{
 		"new": tr.new, "apply": tr.apply, "config": tr.config, "record": tr.record, "batch": tr.batch,
 		"fence": tr.fence, "flushed": tr.flushed, "fetch": tr.fetch, "tick": tr.tick, "refused": tr.refused,
-		"read": tr.read, "truncate": tr.truncate, "follow": tr.follow, "state": tr.state,
+		"exclude": tr.exclude,
+		"read":    tr.read, "truncate": tr.truncate, "follow": tr.follow, "state": tr.state,
 		"keys": tr.keys, "key": tr.key, "trim": tr.trim,
 	}
 	cmd, ok := commands[tr.d.Cmd]
@@ -240,6 +241,15 @@ func (tr *trace) tick() string {
 	}
 	tr.p = p
 	return fmt.Sprintf("propose epoch=%d pe=%d isr=%v\n", p.LeaderEpoch, p.PartitionEpoch, p.ISR)
+}
+
+func (tr *trace) exclude() string {
+	left, advanced := tr.s.Exclude(tr.p, []int32{int32(tr.num("node", 0))})
+	if tr.p = left; left == nil {
+		return fmt.Sprintf("advanced=%v hw=%d nothing is left\n", advanced, tr.s.HighWatermark())
+	}
+	return fmt.Sprintf("advanced=%v hw=%d propose epoch=%d pe=%d isr=%v\n", advanced, tr.s.HighWatermark(),
+		left.LeaderEpoch, left.PartitionEpoch, left.ISR)
 }
 
 func (tr *trace) refused() string {

@@ -97,8 +97,23 @@ func (r *Replica) propose(now int64) {
 
 // ProposalFailed tells that the controller refused p for good.
 func (r *Replica) ProposalFailed(p *partition.Proposal) {
+	r.decide(func() bool { return r.st.ProposalFailed(p) })
+}
+
+// Exclude takes nodes that can't join out of a proposal that was not sent yet;
+// what is left to ask for, nil if nothing is: see partition.State.Exclude.
+func (r *Replica) Exclude(p *partition.Proposal, absent []int32) (left *partition.Proposal) {
+	r.decide(func() (advanced bool) {
+		left, advanced = r.st.Exclude(p, absent)
+		return advanced
+	})
+	return left
+}
+
+// decide runs what ends or changes a proposal, which may move the watermark.
+func (r *Replica) decide(change func() (advanced bool)) {
 	r.mu.Lock()
-	advanced := r.st.ProposalFailed(p)
+	advanced := change()
 	woken := r.advanced(advanced)
 	r.mu.Unlock()
 	woken.open()
