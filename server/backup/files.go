@@ -153,9 +153,22 @@ func readSums(root *os.Root) (map[string]string, error) {
 	return sums, nil
 }
 
+// openFile opens a file of the backup. What is no regular file is refused: a
+// pipe would be waited for, a device never ends.
+func openFile(root *os.Root, name string) (*os.File, error) {
+	info, err := root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%w: %s is no regular file", ErrCorrupt, name)
+	}
+	return root.Open(name)
+}
+
 // readSmall reads a whole file, bounded.
 func readSmall(root *os.Root, name string) ([]byte, error) {
-	f, err := root.Open(name)
+	f, err := openFile(root, name)
 	if err != nil {
 		return nil, err
 	}
@@ -171,6 +184,9 @@ func readSmall(root *os.Root, name string) ([]byte, error) {
 func present(root *os.Root) (names []string, err error) {
 	for _, dir := range []string{".", logsDir} {
 		list, err := fs.ReadDir(root.FS(), dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: %s is missing", ErrCorrupt, dir)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"path"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/chroniklog/chronik/server/client"
 )
@@ -26,8 +29,16 @@ const (
 	logsDir      = "logs"
 )
 
-// maxManifest bounds what is read of a manifest: 100,000 partitions take 30 MB.
-const maxManifest = 256 << 20
+// Bounds of a manifest, so that one that somebody made up takes no more memory
+// than a large one. 100,000 partitions take 30 MB.
+const (
+	maxManifest = 256 << 20 // bytes
+	// maxElements bounds the elements of lists, which take more memory than text.
+	maxElements = 4 << 20
+	// maxOffset is beyond every log: ten million records a second take 28 years.
+	maxOffset = 1 << 53
+	maxEpoch  = 1 << 30
+)
 
 var (
 	// ErrNotEmpty: a backup is written into a directory of its own.
@@ -38,6 +49,9 @@ var (
 	ErrUnfinished = errors.New("the backup is unfinished")
 	// ErrNewer: a newer release wrote the backup.
 	ErrNewer = errors.New("the backup is of a newer release")
+	// ErrTooLarge: the cluster has more partitions or committed offsets than a
+	// backup can.
+	ErrTooLarge = errors.New("too much for one backup")
 	// ErrCorrupt: the backup is damaged.
 	ErrCorrupt = errors.New("the backup is corrupt")
 )
@@ -124,54 +138,143 @@ func parseManifest(text []byte) (*Manifest, error) {
 	if head.Version > Version {
 		return nil, fmt.Errorf("%w: format version %d, this one reads up to %d", ErrNewer, head.Version, Version)
 	}
+	if err := countElements(text, maxElements); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, manifestFile, err)
+	}
 	m := new(Manifest)
 	dec := json.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(m); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, manifestFile, err)
 	}
-	return m, m.check()
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
-var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+// countElements fails if lists have more than so many elements together.
+func countElements(text []byte, most int) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	var lists []bool // of the values around: a list, not an object
+	for n := 0; ; {
+		token, err := dec.Token()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		delim, _ := token.(json.Delim)
+		if delim != ']' && delim != '}' && len(lists) > 0 && lists[len(lists)-1] {
+			if n++; n > most {
+				return fmt.Errorf("lists have more than %d elements", most)
+			}
+		}
+		switch delim {
+		case '[', '{':
+			lists = append(lists, delim == '[')
+		case ']', '}':
+			lists = lists[:len(lists)-1]
+		}
+	}
+}
+
+var (
+	uuid     = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	backupID = regexp.MustCompile(`^[0-9A-Za-z._-]{1,128}$`)
+)
+
+// badManifest is ErrCorrupt with what is wrong.
+func badManifest(format string, args ...any) error {
+	return fmt.Errorf("%w: %s: %s", ErrCorrupt, manifestFile, fmt.Sprintf(format, args...))
+}
 
 // check holds the manifest's parts against each other: what a restoration
 // relies on.
 func (m *Manifest) check() error {
-	bad := func(format string, args ...any) error {
-		return fmt.Errorf("%w: %s: %s", ErrCorrupt, manifestFile, fmt.Sprintf(format, args...))
+	if m.Version < 1 || !backupID.MatchString(m.ID) {
+		return badManifest("version %d, id %.100q", m.Version, m.ID)
 	}
-	if m.Version < 1 || m.ID == "" || len(m.ID) > 128 {
-		return bad("version %d, id %q", m.Version, m.ID)
+	if m.Cluster.NextProducer < 0 {
+		return badManifest("next producer id %d", m.Cluster.NextProducer)
 	}
-	ends := map[client.TopicPartition]int64{}
-	logs := m.Logs
-	for _, t := range m.Cluster.Topics {
-		if !uuid.MatchString(t.ID) || t.Partitions < 1 || int(t.Partitions) > len(logs) {
-			return bad("topic %q has id %q, %d partitions", t.Name, t.ID, t.Partitions)
+	for _, s := range m.Skipped { // they are shown
+		if strings.ContainsFunc(s, unicode.IsControl) {
+			return badManifest("a control character in %.100q", s)
 		}
-		for p, l := range logs[:t.Partitions] {
-			switch {
-			case l.TopicID != t.ID || int(l.Partition) != p:
-				return bad("the log of %s/%d is missing", t.Name, p)
-			case l.First < 0 || l.First > l.Start || l.Start > l.End || l.LeaderEpoch < 0 || l.Bytes < 0 || l.StateBytes < 0:
-				return bad("the log of %s/%d has offsets %d, %d to %d", t.Name, p, l.First, l.Start, l.End)
+	}
+	ends, err := m.checkLogs()
+	if err != nil {
+		return err
+	}
+	return m.checkGroups(ends)
+}
+
+// checkLogs wants the logs of every topic, in order, and tells their ends.
+func (m *Manifest) checkLogs() (map[client.TopicPartition]int64, error) {
+	ends := map[client.TopicPartition]int64{}
+	names, ids := map[string]bool{}, map[string]bool{}
+	logs := m.Logs
+	for i := range m.Cluster.Topics {
+		t := &m.Cluster.Topics[i]
+		switch {
+		case !uuid.MatchString(t.ID) || t.Partitions < 1 || int(t.Partitions) > len(logs) || t.Replication < 0:
+			return nil, badManifest("topic %.300q has id %.100q, %d partitions, %d replicas", t.Name, t.ID, t.Partitions,
+				t.Replication)
+		case names[t.Name]:
+			return nil, badManifest("topic %.300q is there twice", t.Name)
+		case ids[t.ID]:
+			return nil, badManifest("topic %.300q has the id %s of another", t.Name, t.ID)
+		}
+		names[t.Name], ids[t.ID] = true, true
+		for p := range logs[:t.Partitions] {
+			l := &logs[p]
+			if l.TopicID != t.ID || int(l.Partition) != p {
+				return nil, badManifest("the log of %.300s/%d is missing", t.Name, p)
 			}
-			if _, twice := ends[client.TopicPartition{Topic: t.Name, Partition: int32(p)}]; twice {
-				return bad("topic %q is there twice", t.Name)
+			if err := l.check(); err != nil {
+				return nil, badManifest("the log of %.300s/%d has %v", t.Name, p, err)
 			}
 			ends[client.TopicPartition{Topic: t.Name, Partition: int32(p)}] = l.End
 		}
 		logs = logs[t.Partitions:]
 	}
 	if len(logs) > 0 {
-		return bad("%d logs of no topic", len(logs))
+		return nil, badManifest("%d logs of no topic", len(logs))
 	}
+	return ends, nil
+}
+
+// check judges a log's numbers. First may be before Start, by what one batch
+// holds at most.
+func (l *Log) check() error {
+	switch {
+	case l.First < 0 || l.First > l.Start || l.Start > l.End || l.End > maxOffset:
+		return fmt.Errorf("offsets %d, %d to %d", l.First, l.Start, l.End)
+	case l.LeaderEpoch < 0 || l.LeaderEpoch > maxEpoch:
+		return fmt.Errorf("leader epoch %d", l.LeaderEpoch)
+	case l.Records < 0 || l.Bytes < 0 || l.StateBytes < 0 || l.StateBytes > maxManifest:
+		return fmt.Errorf("%d records in %d bytes, and a state of %d", l.Records, l.Bytes, l.StateBytes)
+	}
+	return nil
+}
+
+// checkGroups wants each group once, with offsets in the logs.
+func (m *Manifest) checkGroups(ends map[client.TopicPartition]int64) error {
+	groups := map[string]bool{}
 	for _, g := range m.Groups {
+		if groups[g.Group] {
+			return badManifest("group %.300q is there twice", g.Group)
+		}
+		groups[g.Group] = true
+		seen := make(map[client.TopicPartition]bool, len(g.Offsets))
 		for _, o := range g.Offsets {
-			if end, ok := ends[o.TopicPartition]; !ok || o.Offset < 0 || o.Offset > end {
-				return bad("group %q has offset %d in %s/%d", g.Group, o.Offset, o.Topic, o.Partition)
+			end, ok := ends[o.TopicPartition]
+			if !ok || o.Offset < 0 || o.Offset > end || seen[o.TopicPartition] {
+				return badManifest("group %.300q has offset %d in %.300s/%d", g.Group, o.Offset, o.Topic, o.Partition)
 			}
+			seen[o.TopicPartition] = true
 		}
 	}
 	return nil

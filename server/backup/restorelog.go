@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/chroniklog/chronik/storage/record"
 )
@@ -72,8 +73,9 @@ func (l *logRestoring) fill(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.chunk = record.AppendHole(l.chunk, l.packed, l.log.End, epoch)
-	l.packed = l.log.End
+	if err := l.hole(ctx, l.log.End, epoch); err != nil {
+		return err
+	}
 	if err := l.send(ctx); err != nil {
 		return err
 	}
@@ -98,10 +100,28 @@ func (l *logRestoring) add(ctx context.Context, batch []byte, h record.Header) e
 			return err
 		}
 	}
-	l.chunk = record.AppendHole(l.chunk, l.packed, h.BaseOffset, h.LeaderEpoch)
+	if err := l.hole(ctx, h.BaseOffset, h.LeaderEpoch); err != nil {
+		return err
+	}
 	l.chunk = append(l.chunk, batch...)
 	l.packed = h.NextOffset()
 	l.records += int64(h.Count)
+	return nil
+}
+
+// hole packs what stands for the records that are missing below an offset: a
+// batch for every 2^31, which may be more than one request takes.
+func (l *logRestoring) hole(ctx context.Context, to int64, epoch int32) error {
+	for l.packed < to {
+		next := min(to, l.packed+math.MaxInt32)
+		l.chunk = record.AppendHole(l.chunk, l.packed, next, epoch)
+		l.packed = next
+		if len(l.chunk) > restoreChunk {
+			if err := l.send(ctx); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

@@ -228,6 +228,12 @@ func (t *taking) write() error {
 	if err != nil {
 		return fmt.Errorf("encode the manifest: %w", err)
 	}
+	if len(text) >= maxManifest {
+		return fmt.Errorf("%w: its %s would have %d bytes, of %d", ErrTooLarge, manifestFile, len(text), maxManifest)
+	}
+	if err := countElements(text, maxElements); err != nil {
+		return fmt.Errorf("%w: its %s: %w", ErrTooLarge, manifestFile, err)
+	}
 	sum, err := writeFile(t.dir, manifestFile, append(text, '\n'))
 	if err != nil {
 		return err

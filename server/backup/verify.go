@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 
@@ -41,8 +42,11 @@ func verify(ctx context.Context, root *os.Root, o Options) (*Manifest, error) {
 		return nil, err
 	}
 	text, err := readSmall(root, manifestFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", ErrForeign, err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
+		return nil, err
 	}
 	// A newer release may sum up differently: its version comes first.
 	m, err := parseManifest(text)
@@ -88,8 +92,8 @@ func complete(root *os.Root, m *Manifest, sums map[string]string) error {
 		return err
 	}
 	want = append(want, sumsFile)
-	for _, name := range have {
-		if !slices.Contains(want, name) && sums[name] == "" {
+	for _, name := range have { // sums has what is wanted, and nothing else
+		if name != sumsFile && sums[name] == "" {
 			return fmt.Errorf("%w: %s does not belong to it", ErrCorrupt, name)
 		}
 	}
@@ -113,7 +117,7 @@ func verifyLog(ctx context.Context, root *os.Root, l *Log, sums map[string]strin
 				return context.Cause(ctx)
 			}
 			switch {
-			case h.BaseOffset < next || h.NextOffset() > l.End:
+			case h.BaseOffset < next || h.BaseOffset >= l.End || h.NextOffset() <= h.BaseOffset || h.NextOffset() > l.End:
 				return fmt.Errorf("%w: %s: a batch of offsets %d to %d after %d", ErrCorrupt, l.file(),
 					h.BaseOffset, h.NextOffset(), next)
 			case h.LeaderEpoch > l.LeaderEpoch:
@@ -164,7 +168,7 @@ func readState(root *os.Root, l *Log) ([]byte, error) {
 // eachBatch reads a log's batches one after the other, checks their CRC, and
 // adds all bytes to sum. The batch is read-only and valid until fn returns.
 func eachBatch(root *os.Root, name string, sum io.Writer, fn func(batch []byte, h record.Header) error) error {
-	f, err := root.Open(name)
+	f, err := openFile(root, name)
 	if err != nil {
 		return err
 	}
