@@ -63,19 +63,23 @@ func describe(span trace.Span, rt *Route, r *http.Request) {
 		telemetry.AttrServerAddress.String(host(r.Host)),
 		telemetry.AttrClientAddress.String(host(r.RemoteAddr)),
 	)
-	if group, ok := parameter(rt.spec.Pattern, r.URL.EscapedPath(), "{group}"); ok {
+	if group, ok := parameter(rt.spec.Pattern, r.URL, "{group}"); ok {
 		span.SetAttributes(telemetry.AttrGroup.String(group))
 	}
 }
 
 // parameter is the segment of a path that stands for a name of its pattern.
-func parameter(pattern, path, name string) (value string, ok bool) {
+func parameter(pattern string, u *url.URL, name string) (value string, ok bool) {
 	before, _, ok := strings.Cut(pattern, name)
 	if !ok {
 		return "", false
 	}
-	segments := strings.SplitN(path, "/", strings.Count(before, "/")+2)
-	value, err := url.PathUnescape(segments[min(strings.Count(before, "/"), len(segments)-1)])
+	at := strings.Count(before, "/")
+	segments := strings.SplitN(u.EscapedPath(), "/", at+2)
+	if at >= len(segments) {
+		return "", false
+	}
+	value, err := url.PathUnescape(segments[at])
 	return value, err == nil
 }
 

@@ -3,6 +3,7 @@ package middleware
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strconv"
 	"testing"
 
@@ -82,5 +83,25 @@ func BenchmarkTrace(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// A name in a path is told as the client means it, whatever it is made of.
+func TestParameter(t *testing.T) {
+	for _, c := range []struct{ pattern, path, want string }{
+		{"/v1/groups/{group}", "/v1/groups/g", "g"},
+		{"/v1/groups/{group}/poll", "/v1/groups/a%2Fb/poll", "a/b"},
+		{"/v1/groups/{group}/members/{member}", "/v1/groups/{group}/members/m", "{group}"},
+		{"/v1/groups/{group}", "/v1/groups/", ""},
+		{"/v1/groups/{group}", "/v1", "-"},
+		{"/v1/topics/{topic}", "/v1/topics/t", "-"},
+	} {
+		u, err := url.Parse(c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := parameter(c.pattern, u, "{group}"); ok == (c.want == "-") || ok && got != c.want {
+			t.Errorf("%s as %s: %q, %v", c.path, c.pattern, got, ok)
+		}
 	}
 }

@@ -78,6 +78,9 @@ func TestClientLeavesNoErrorBehind(t *testing.T) {
 			continue
 		}
 		seen[what] = true
+		if name := s.GetName(); strings.Contains(what, "wait=") && (name == "forward" || name == "peer/read") {
+			t.Errorf("%s: span %s of a look that found nothing", what, name)
+		}
 		if s.GetStatus().GetCode() == tracepb.Status_STATUS_CODE_ERROR {
 			t.Errorf("%s: span %s: %v %v", what, s.GetName(), s.GetStatus(), s.GetEvents())
 		}
