@@ -183,7 +183,7 @@ func (c *Chain) observe(resp *Response, r *http.Request) {
 	}
 	metrics.observe(resp, status, c.cfg.Now().Sub(resp.started), received)
 	if resp.span != nil {
-		endSpan(resp, status)
+		endSpan(resp, r, status)
 	}
 	if status >= http.StatusInternalServerError && resp.err != nil && !errors.Is(resp.err, ErrPanic) {
 		c.logFailure(resp, r, status)

@@ -29,7 +29,6 @@ func (rt *Route) trace(resp *Response, r *http.Request) *http.Request {
 	if tracer := rt.chain.cfg.Tracer; tracer != nil {
 		traced, span := tracer.Start(ctx, rt.name, serverSpan...)
 		if span.IsRecording() {
-			describe(span, rt, r)
 			ctx, resp.span = traced, span
 		} else if !parent {
 			return r
@@ -52,10 +51,11 @@ func (rt *Route) trace(resp *Response, r *http.Request) *http.Request {
 //nolint:gochecknoglobals // a constant
 var serverSpan = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
 
-// describe gives a span what is known of its request: after the sampler, so
-// that a request that is not sampled does not pay for it.
-func describe(span trace.Span, rt *Route, r *http.Request) {
+// describe gives a span what is known of its request, at once when it ends: the
+// SDK makes room for attributes each time that some are added.
+func describe(span trace.Span, rt *Route, r *http.Request, status int) {
 	span.SetAttributes(
+		telemetry.AttrStatus.Int(status),
 		telemetry.AttrMethod.String(r.Method),
 		telemetry.AttrRoute.String(rt.spec.Pattern),
 		telemetry.AttrPath.String(r.URL.Path),
@@ -99,9 +99,9 @@ func scheme(r *http.Request) string {
 }
 
 // endSpan tells the span how the request went.
-func endSpan(resp *Response, status int) {
+func endSpan(resp *Response, r *http.Request, status int) {
 	if resp.span.IsRecording() {
-		resp.span.SetAttributes(telemetry.AttrStatus.Int(status))
+		describe(resp.span, resp.route, r, status)
 		switch {
 		case resp.err == nil:
 		case status == statusLeft:

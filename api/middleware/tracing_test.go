@@ -33,7 +33,8 @@ func TestSpanAttributes(t *testing.T) {
 		r.RemoteAddr = "192.0.2.1:1234"
 		resp := Response{ResponseWriter: httptest.NewRecorder()}
 		rt.trace(&resp, r)
-		endSpan(&resp, status)
+		resp.route = rt
+		endSpan(&resp, r, status)
 		span := spans.GetSpans()[0]
 		got := map[string]string{}
 		for _, a := range span.Attributes {
@@ -79,7 +80,8 @@ func BenchmarkTrace(b *testing.B) {
 				resp := Response{ResponseWriter: w}
 				rt.trace(&resp, r)
 				if resp.span != nil {
-					endSpan(&resp, http.StatusOK)
+					resp.route = rt
+					endSpan(&resp, r, http.StatusOK)
 				}
 			}
 		})
