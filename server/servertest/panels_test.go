@@ -131,11 +131,36 @@ func loadedScrapes(t *testing.T) *scrapes {
 			return lag.Match(call(t, n, "GET /metrics", "").body)
 		})
 	})
-	for range 6 {
+	for range 5 {
 		work(t, c, cl)
 		s.take(t, c)
 	}
+	// Disks are probed in the nodes' own time, whatever clients do.
+	begun := probes(t, c)
+	eventually(t, "every disk is probed", func() bool {
+		now := probes(t, c)
+		return now[0] > begun[0] && now[1] > begun[1] && now[2] > begun[2]
+	})
+	s.take(t, c)
 	return s
+}
+
+// probes counts the probes of each node's disk.
+func probes(t *testing.T, c *Cluster) (list []int) {
+	t.Helper()
+	count := regexp.MustCompile(`(?m)^chronik_disk_probe_seconds_count (\d+)$`)
+	for _, n := range c.Nodes {
+		m := count.FindSubmatch(call(t, n, "GET /metrics", "").want(t, http.StatusOK).body)
+		if m == nil {
+			t.Fatal("a node does not count the probes of its disk")
+		}
+		v, err := strconv.Atoi(string(m[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, v)
+	}
+	return list
 }
 
 // Every query of the dashboard parses and shows something of a live cluster at
