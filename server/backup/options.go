@@ -22,7 +22,7 @@ type Options struct {
 	Release string
 	Now     func() time.Time
 	// Replication, when not 0, is the replication factor of every topic that is
-	// restored.
+	// restored, and min.insync.replicas at most that.
 	Replication int16
 }
 

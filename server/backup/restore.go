@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -64,6 +66,10 @@ func (r *restoring) fits(ctx context.Context) error {
 			return fmt.Errorf("%w: topic %q has %d replicas, the cluster %d node(s): add nodes, or say with "+
 				"--replication-factor how many it shall have", ErrTooFewNodes, t.Name, rf, len(s.Nodes))
 		}
+		if least := minInsync(r.configs(&t)); least > len(s.Nodes) {
+			return fmt.Errorf("%w: topic %q has min.insync.replicas=%d, the cluster %d node(s): add nodes, or say with "+
+				"--replication-factor how many replicas it shall have", ErrTooFewNodes, t.Name, least, len(s.Nodes))
+		}
 	}
 	return nil
 }
@@ -73,6 +79,29 @@ func (r *restoring) replication(t *client.TopicBackup) int16 {
 		return r.o.Replication
 	}
 	return t.Replication
+}
+
+const minInsyncConfig = "min.insync.replicas"
+
+// minInsync is how many replicas a topic with these configs asks for, 0 if it
+// does not.
+func minInsync(configs map[string]string) int {
+	n, err := strconv.Atoi(configs[minInsyncConfig])
+	if err != nil {
+		return 0 // the cluster will judge it
+	}
+	return n
+}
+
+// configs are a topic's, as they can be kept: with fewer replicas than there
+// were, those that have to be in sync are no more than there are.
+func (r *restoring) configs(t *client.TopicBackup) map[string]string {
+	if r.o.Replication < 1 || minInsync(t.Configs) <= int(r.o.Replication) {
+		return t.Configs
+	}
+	configs := maps.Clone(t.Configs)
+	configs[minInsyncConfig] = strconv.Itoa(int(r.o.Replication))
+	return configs
 }
 
 func (r *restoring) begin(ctx context.Context) error {
@@ -86,7 +115,7 @@ func (r *restoring) begin(ctx context.Context) error {
 func (r *restoring) topics(ctx context.Context) error {
 	logs := r.m.Logs
 	for _, t := range r.m.Cluster.Topics {
-		t.Replication = r.replication(&t)
+		t.Configs, t.Replication = r.configs(&t), r.replication(&t)
 		t.LeaderEpochs = nil
 		for _, l := range logs[:t.Partitions] {
 			t.LeaderEpochs = append(t.LeaderEpochs, l.LeaderEpoch+1)
