@@ -92,6 +92,22 @@ func (s *site) narrow() {
 	})
 }
 
+// medium looks at every view on a tablet: nothing is wider, and the frame's bar
+// is one line.
+func (s *site) medium() {
+	const width = 768
+	s.do(chromedp.EmulateViewport(width, 1024))
+	defer s.do(chromedp.EmulateViewport(1280, 900))
+	s.each(func(name string) {
+		if w := value[int](s.tab, `document.documentElement.scrollWidth`); w > width {
+			s.t.Errorf("%q is %d wide", name, w)
+		}
+		if h := value[int](s.tab, `document.querySelector("header.top").clientHeight`); h > 60 {
+			s.t.Errorf("%q: the bar is %d high", name, h)
+		}
+	})
+}
+
 // unfolded presses "More" on a telephone: what it shows fits, works, and goes away.
 func (s *site) unfolded() {
 	const width, place = 375, `document.getElementById("place")`

@@ -178,10 +178,11 @@ func value[T any](p *tab, expression string) T {
 	return v
 }
 
-// press clicks on the button or link with that name: in a dialog, if one is open.
+// press clicks on the button or link with that name, once it can be pressed: in a
+// dialog, if one is open.
 func (p *tab) press(name string) {
 	p.t.Helper()
-	path := fmt.Sprintf(`//*[self::button or self::a][normalize-space()=%s]`, quoted(name))
+	path := fmt.Sprintf(`//*[self::button or self::a][normalize-space()=%s][not(@disabled)]`, quoted(name))
 	if value[bool](p, `document.querySelector("dialog[open]") !== null`) {
 		path = "//dialog" + path
 	}

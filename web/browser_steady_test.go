@@ -21,7 +21,7 @@ const withheld = `(() => {
 })()`
 
 // places are those of what can be pressed above a view's data: "name x,y".
-const places = `[...document.querySelectorAll("header.top :is(a, button), .title :is(a, button), .tabs a, main > .bar button")]
+const places = `[...document.querySelectorAll("header.top :is(a, button), .title :is(a, button), .tabs a, .bar button")]
 	.filter((e) => e.offsetParent !== null).map((e) => {
 		const box = e.getBoundingClientRect();
 		return e.innerText + " " + Math.round(box.right) + "," + Math.round(box.top);
@@ -75,6 +75,7 @@ func (s *site) steadyReset() {
 	s.show("groups/workers")
 	s.awaitLoaded()
 	s.press("Reset offsets")
+	s.await(`document.querySelector("dialog[open]")`)
 	const right = `Math.round([...document.querySelectorAll("dialog footer button")]
 		.find((e) => e.innerText === "%s").getBoundingClientRect().right)`
 	at := func(name string) int { return value[int](s.tab, fmt.Sprintf(right, name)) }
@@ -87,6 +88,6 @@ func (s *site) steadyReset() {
 	s.choose("to", "offset") // which lacks the offset
 	s.await(`document.querySelector("dialog [name=offset]") && !document.querySelector("[data-move]")`)
 	if at("Close") != closing {
-		s.t.Error("Close moved")
+		s.t.Errorf("Close moved from %d to %d", closing, at("Close"))
 	}
 }

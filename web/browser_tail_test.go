@@ -164,6 +164,28 @@ func (s *site) tailThroughFailover() {
 	s.await(fmt.Sprintf(`document.querySelector("[data-silent]")?.innerText.includes("node %d")`, victim))
 	s.await(`document.querySelector(".plot [role=img]").getAttribute("aria-label").match(/appended \d/)`)
 	s.await(fmt.Sprintf(`document.querySelector("[data-trouble='again/0']")?.innerText.includes("node %d")`, victim))
+	s.leaderless(victim)
+}
+
+// leaderless kills the other node, too: what the first one has left is not told
+// as if it were known.
+func (s *site) leaderless(dead int) {
+	s.t.Helper()
+	for i, n := range s.cluster.Nodes {
+		if i > 0 && i+1 != dead {
+			n.Kill()
+		}
+	}
+	s.expect("503", "ERR_")
+	for _, view := range []string{"", "nodes", "topics/orders", "groups"} {
+		s.show(view)
+		s.await(`document.querySelector("[data-leaderless]")`)
+	}
+	s.show("")
+	s.awaitText("was alive")
+	s.await(`document.querySelector('[data-tile="Controller"].bad') && !document.querySelector(".tile.good")`)
+	s.shot("leaderless")
+	s.judge("leaderless")
 }
 
 // writeOne writes a record to one of three partitions and returns its place.

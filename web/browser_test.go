@@ -42,16 +42,23 @@ func TestBrowser(t *testing.T) {
 		{"problems", (*site).problems},
 		{"keyboard", (*site).keyboard},
 		{"steady", (*site).steady},
+		{"sorted", (*site).sorted},
+		{"opened", (*site).opened},
+		{"focused", (*site).focused},
 		{"curl", (*site).curl},
 		{"export", (*site).export},
 		{"kcat", (*site).kcat},
 		{"pictures", (*site).pictures},
 		{"dark", (*site).dark},
 		{"narrow", (*site).narrow},
+		{"medium", (*site).medium},
 		{"unfolded", (*site).unfolded},
 		{"long", (*site).long},
 		{"accessible", (*site).accessible},
 		{"tail", (*site).tail},
+		{"busy tail", (*site).busyTail},
+		{"curl of the tail", (*site).curlTail},
+		{"recovers", (*site).recovers},
 		{"tail through cuts", (*site).tailThroughCuts},
 		{"tail through a failover", (*site).tailThroughFailover},
 	} {
@@ -321,7 +328,7 @@ func (s *site) produce() {
 
 func (s *site) configs() {
 	s.show("topics/orders/configs")
-	s.await(`document.querySelector("[data-config='retention.ms']")?.innerText.includes("set")`)
+	s.await(`document.querySelector("[data-config='retention.ms']")?.querySelector("[data-source=topic]")`)
 	s.do(chromedp.Click(`[aria-label="Change max.message.bytes"]`))
 	s.fill("value", "nonsense")
 	s.expect("400")
@@ -332,7 +339,7 @@ func (s *site) configs() {
 	s.await(`document.querySelector("[data-config='max.message.bytes']")?.innerText.includes("2000000")`)
 	s.do(chromedp.Click(`[aria-label="Change retention.ms"]`))
 	s.press("Back to the default")
-	s.await(`!document.querySelector("[data-config='retention.ms']").innerText.includes("set")`)
+	s.await(`document.querySelector("[data-config='retention.ms'] [data-source=default]")`)
 	if got := s.call("GET", "/v1/topics/orders", ""); !strings.Contains(got, `"configs":{"max.message.bytes":"2000000"}`) {
 		s.t.Errorf("the configs: %s", got)
 	}

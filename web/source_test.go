@@ -159,6 +159,10 @@ func TestModulesKeepTheRules(t *testing.T) {
 				t.Errorf("%s:%d: %s", name, i+1, bad)
 			}
 		}
+		// Who wants less motion gets none: nobody does.
+		if moves := regexp.MustCompile(`\b(transition|animation|scroll-behavior)\b|smooth`).FindString(text); moves != "" {
+			t.Errorf("%s: %s, which prefers-reduced-motion does not know of", name, moves)
+		}
 		if path.Ext(name) != ".js" {
 			continue
 		}

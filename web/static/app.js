@@ -8,7 +8,7 @@ import {Groups} from './groups.js';
 import {html} from './html.js';
 import {keys, listen} from './keys.js';
 import {useLoad} from './load.js';
-import {Nodes} from './nodes.js';
+import {Leaderless, Nodes} from './nodes.js';
 import {Overview} from './overview.js';
 import {href, useRoute} from './route.js';
 import {nextTheme, showTheme, theme} from './theme.js';
@@ -33,7 +33,7 @@ function View({path, query}) {
   if (section === 'topics' && name === undefined) return html`<${Topics} query=${query} />`;
   if (section === 'topics') return html`<${Topic} key=${name} name=${name} part=${path[2]} query=${query} />`;
   if (section === 'groups' && name === undefined) return html`<${Groups} query=${query} />`;
-  if (section === 'groups') return html`<${Group} key=${name} name=${name} />`;
+  if (section === 'groups') return html`<${Group} key=${name} name=${name} query=${query} />`;
   if (section === 'nodes') return html`<${Nodes} />`;
   return html`<h1>There is nothing here</h1><p><a href=${href([])}>Go to the overview</a></p>`;
 }
@@ -54,7 +54,7 @@ function Where({data}) {
 
 function App() {
   const {path, query} = useRoute();
-  const cluster = useLoad((signal) => get('/v1/cluster', {signal}), [], 10_000);
+  const cluster = useLoad((signal) => get('/v1/cluster', {signal}), [], 5000);
   const [help, setHelp] = useState(false);
   const [choice, setChoice] = useState(theme);
   useEffect(() => listen(() => setHelp(true)), []);
@@ -75,7 +75,10 @@ function App() {
       <button type="button" class="plain" aria-label="Keys" onClick=${() => setHelp(true)}>?</button>
     </header>
     <${ClusterContext.Provider} value=${cluster.data}>
-      <main id="main" tabindex="-1"><${View} key=${section} path=${path} query=${query} /></main>
+      <main id="main" tabindex="-1">
+        ${cluster.data && ['topics', 'groups'].includes(section) && html`<${Leaderless} cluster=${cluster.data} />`}
+        <${View} key=${section} path=${path} query=${query} />
+      </main>
     <//>
     ${help && html`<${Help} close=${() => setHelp(false)} />`}`;
 }

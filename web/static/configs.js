@@ -13,11 +13,13 @@ export function Configs({topic, changed}) {
   return html`
     <div class="bar"><span class="grow"></span>
       <${CurlButton} commands=${[['The topic with its configs', curl('GET', '/v1/topics/{topic}', {vars})]]} /></div>
-    <${Table} label="Configs" head=${['Config', 'Value', '~Default', 'Edit']}>
+    <${Table} label="Configs" head=${['Config', 'Value', 'Source', '~Default', 'Edit']}>
       ${topic.effective_configs.map((entry) => html`
         <tr key=${entry.name} data-config=${entry.name}>
           <th scope="row"><code>${breakable(entry.name)}</code></th>
-          <td><code>${entry.value}</code> ${!entry.is_default && html`<span class="badge">set</span>`}</td>
+          <td><code>${entry.value}</code></td>
+          <td data-source=${entry.is_default ? 'default' : 'topic'}>${entry.is_default
+            ? html`<span class="muted">default</span>` : html`<span class="badge good">topic</span>`}</td>
           <td class="muted spare"><code>${entry.default}</code></td>
           <td>${!topic.internal && html`
             <button type="button" data-row class="plain" aria-label=${'Change ' + entry.name}

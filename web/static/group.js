@@ -10,8 +10,9 @@ import {Reset} from './reset.js';
 import {href} from './route.js';
 import {Loaded, Name, Table} from './ui.js';
 
-// Group shows a group as it is now, anew every two seconds.
-export function Group({name}) {
+// Group shows a group as it is now, anew every two seconds. In the URL: sort=lag,
+// the partitions that are most behind first.
+export function Group({name, query}) {
   const vars = {group: name};
   const [resetting, setResetting] = useState(false);
   const load = useLoad((signal) => get('/v1/groups/{group}', {vars, signal}), [], 2000);
@@ -29,7 +30,7 @@ export function Group({name}) {
     <${Loaded} load=${load}>${(group) => html`
       <${Facts} group=${group} />
       <${Members} members=${group.members} />
-      <${Lag} partitions=${group.partitions} members=${group.members} />`}
+      <${Lag} group=${group} byLag=${query.sort === 'lag'} />`}
     <//>
     ${resetting && html`<${Reset} group=${load.data} close=${() => { setResetting(false); load.reload(); }} />`}`;
 }
@@ -69,13 +70,15 @@ function Members({members}) {
     <//>`;
 }
 
-function Lag({partitions, members}) {
+function Lag({group: {group, partitions, members}, byLag}) {
   if (partitions.length === 0) return html`<h2>Partitions</h2><p class="empty">Nothing is read or committed.</p>`;
   const named = new Map(members.map((m) => [m.member, m.client_id || m.member]));
+  const sorted = byLag ? partitions.toSorted((a, b) => (b.lag ?? -1) - (a.lag ?? -1)) : partitions;
+  const lag = {name: '#Lag', to: href(['groups', group], {sort: byLag ? '' : 'lag'}), sorted: byLag};
   return html`
     <h2>Partitions</h2>
-    <${Table} label="Partitions" head=${['Topic', '#Partition', '#Committed', '#End', '#Lag', 'Reader']}>
-      ${partitions.map((p) => html`
+    <${Table} label="Partitions" head=${['Topic', '#Partition', '#Committed', '#End', lag, 'Reader']}>
+      ${sorted.map((p) => html`
         <tr key=${p.topic + '/' + p.partition} data-lag-of=${p.topic + '/' + p.partition}>
           <th scope="row"><a data-row href=${place(p)}>${p.topic}</a></th>
           <td class="number">${p.partition}</td>

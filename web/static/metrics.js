@@ -5,6 +5,10 @@ import {get} from './api.js';
 export const points = 150;
 export const interval = 2000;
 
+// now is the time in seconds (Unix) by a clock that is never set back: an axis
+// and a rate need that.
+export const now = () => (performance.timeOrigin + performance.now()) / 1000;
+
 // quantile of values of which counts[i] lie up to bounds[i] and above the bound
 // before, the last ones above all; linear within a bucket; null of none.
 export function quantile(bounds, counts, q) {
@@ -24,10 +28,10 @@ const counters = ['appended_records', 'appended_bytes', 'read_bytes'];
 
 // gain is what a node did between two readings: the counters, then the commit
 // cycles. It is undefined without two answers, and when the node began anew.
-function gain(before, now) {
-  if (!before?.answered || !now.answered) return undefined;
-  const sums = counters.map((name) => now[name] - before[name]);
-  const cycles = now.commit_cycles.map((n, i) => n - before.commit_cycles[i]);
+function gain(before, after) {
+  if (!before?.answered || !after.answered) return undefined;
+  const sums = counters.map((name) => after[name] - before[name]);
+  const cycles = after.commit_cycles.map((n, i) => n - before.commit_cycles[i]);
   return [...sums, ...cycles].some((n) => n < 0) ? undefined : {sums, cycles};
 }
 
@@ -44,7 +48,7 @@ export class Rates {
   // read takes one more reading. It answers {columns, nodes: [{id, answered}]}.
   async read(signal) {
     const {nodes, bucket_seconds: bounds} = await get('/v1/cluster/load', {signal});
-    const at = Date.now() / 1000, seconds = at - this.#at;
+    const at = now(), seconds = at - this.#at;
     const gains = nodes.map((node) => [node.id, gain(this.#last.get(node.id), node)]);
     const known = gains.map(([, g]) => g).filter(Boolean);
     const all = known.length > 0

@@ -15,9 +15,19 @@ export function Nodes() {
       <${CurlButton} commands=${[['Nodes and raft', curl('GET', '/v1/cluster')]]} />
     </div>
     <${Loaded} load=${load}>${(cluster) => html`
+      <${Leaderless} cluster=${cluster} />
       <${NodeTable} cluster=${cluster} addresses />
       <${Raft} cluster=${cluster} />`}
     <//>`;
+}
+
+// Leaderless says that the cluster has no controller: nobody has noticed since who
+// came and went.
+export function Leaderless({cluster}) {
+  if (cluster.controller) return null;
+  return html`<p class="notice warn" role="status" data-leaderless>No controller is known, as it is while most of the
+    voters are away or one is being elected. What is shown of the nodes and partitions is the last that
+    node ${cluster.node_id} heard, and nothing can be changed.</p>`;
 }
 
 // NodeTable is one row for each node.
@@ -38,8 +48,11 @@ export function NodeTable({cluster, addresses}) {
 }
 
 function State({node, cluster}) {
+  const sure = cluster.controller || node.id === cluster.node_id;
+  const mood = !node.alive ? 'bad' : sure ? 'good' : '';
+  const words = !node.alive ? 'away' : sure ? 'alive' : 'was alive';
   return html`
-    <span class=${'badge ' + (node.alive ? 'good' : 'bad')}>${node.alive ? 'alive' : 'away'}</span>
+    <span class=${'badge ' + mood}>${words}</span>
     ${node.id === cluster.controller && html` <span class="badge">controller</span>`}
     ${node.draining && html` <span class="badge warn">draining</span>`}
     ${node.reassigning > 0 && html` <span class="badge warn">${count(node.reassigning)} moving</span>`}

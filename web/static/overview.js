@@ -5,9 +5,9 @@ import {CurlButton, curl} from './curl.js';
 import {bytes, count, millis, short} from './format.js';
 import {html} from './html.js';
 import {useLoad} from './load.js';
-import {interval, points, Rates} from './metrics.js';
+import {interval, now, points, Rates} from './metrics.js';
 import {allGroups, mostGroups} from './consumers.js';
-import {NodeTable} from './nodes.js';
+import {Leaderless, NodeTable} from './nodes.js';
 import {Plot} from './plot.js';
 import {go, href} from './route.js';
 import {Trouble} from './trouble.js';
@@ -25,8 +25,9 @@ export function Overview({query}) {
   return html`
     <div class="title"><h1>Overview</h1><${CurlButton} commands=${commands} /></div>
     <${Loaded} load=${load}>${(cluster) => html`
+      <${Leaderless} cluster=${cluster} />
       <${Health} cluster=${cluster} />
-      ${cluster.offline_partitions + cluster.under_replicated_partitions > 0 && html`<${Trouble} />`}
+      ${cluster.offline_partitions + cluster.under_replicated_partitions > 0 && html`<${Trouble} beside=${beside} />`}
       <h2>Nodes</h2>
       <${NodeTable} cluster=${cluster} />
       <${Plots} node=${query.node ?? 'all'} />
@@ -34,14 +35,19 @@ export function Overview({query}) {
     <//>`;
 }
 
+// beside is the error of a part: that the node does not answer at all, the view
+// says already.
+const beside = (error) => (error?.code === 'unreachable' ? undefined : error);
+
 function Health({cluster}) {
   const alive = cluster.nodes.filter((node) => node.alive).length;
+  const well = cluster.controller ? 'good' : ''; // without one, nobody knows
   const offline = cluster.offline_partitions, under = cluster.under_replicated_partitions;
   const tiles = [
-    ['Nodes alive', `${alive} of ${cluster.nodes.length}`, alive < cluster.nodes.length ? 'warn' : 'good'],
+    ['Nodes alive', `${alive} of ${cluster.nodes.length}`, alive < cluster.nodes.length ? 'warn' : well],
     ['Controller', cluster.controller ? `node ${cluster.controller}` : 'none', cluster.controller ? '' : 'bad'],
-    ['Partitions offline', count(offline), offline > 0 ? 'bad' : 'good'],
-    ['Under-replicated', count(under), under > 0 ? 'warn' : 'good'],
+    ['Partitions offline', count(offline), offline > 0 ? 'bad' : well],
+    ['Under-replicated', count(under), under > 0 ? 'warn' : well],
     ['Topics', count(cluster.topics), ''],
     ['Partitions', count(cluster.partitions), ''],
   ];
@@ -69,7 +75,7 @@ function Plots({node}) {
           ${data?.nodes.map(({id}) => html`<option value=${String(id)}>node ${id}</option>`)}
         </select></label>
     </div>
-    <${Notice} problem=${error} />
+    <${Notice} problem=${beside(error)} />
     ${silent.length > 0 && html`<p class="muted small" data-silent>Without ${
       silent.map((id) => `node ${id}`).join(', ')}, which did not answer.</p>`}
     <div class="plots">
@@ -87,15 +93,15 @@ function Lag() {
   const columns = useRef([[], []]);
   const {data, error} = useLoad(async (signal) => {
     const {groups, more} = await allGroups(signal);
-    const row = [Date.now() / 1000, groups.reduce((sum, g) => sum + g.lag, 0)];
+    const row = [now(), groups.reduce((sum, g) => sum + g.lag, 0)];
     columns.current = columns.current.map((column, i) => [...column.slice(1 - points), row[i]]);
     return {columns: columns.current, more};
   }, [], interval);
-  if (!data) return html`<${Notice} problem=${error} />`;
+  if (!data) return html`<${Notice} problem=${beside(error)} />`;
   const behind = (n) => (n === null ? '–' : short(n));
   return html`
     <h2>Consumer groups</h2>
-    <${Notice} problem=${error} />
+    <${Notice} problem=${beside(error)} />
     <div class="plots">
       <${Plot} title=${data.more ? `Lag of the first ${mostGroups} groups` : 'Lag of all groups, in records'}
         columns=${data.columns} show=${behind} series=${[['lag', '--plot2']]} />

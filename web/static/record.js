@@ -13,9 +13,10 @@ const recordPath = '/v1/topics/{topic}/partitions/{partition}/records/{offset}';
 // previewLength is the characters of a value that its row shows.
 const previewLength = 300;
 
-// RecordTable is a table of records. opened is the offset of one to show open;
-// many says that they are of more than one partition.
-export function RecordTable({topic, records, opened, many, label = 'Records'}) {
+// RecordTable is a table of records; many says that they are of more than one
+// partition. opened(record) tells which are open and toggle(record) opens or
+// closes one; without them the rows keep that to themselves.
+export function RecordTable({topic, records, opened, toggle, many, label = 'Records'}) {
   return html`
     <div class="scroll" tabindex="0" role="region" aria-label=${label}>
       <table class="records">
@@ -25,21 +26,22 @@ export function RecordTable({topic, records, opened, many, label = 'Records'}) {
         </tr></thead>
         ${records.map((record) => html`
           <${Row} key=${record.partition + '/' + record.offset} topic=${topic} record=${record} many=${many}
-            begin=${opened === record.offset} />`)}
+            opened=${opened?.(record)} toggle=${toggle} />`)}
       </table>
     </div>`;
 }
 
 // Row is a body of its own, so that the details belong to it.
-function Row({topic, record, many, begin}) {
-  const [open, setOpen] = useState(begin);
+function Row({topic, record, many, opened, toggle}) {
+  const [own, setOwn] = useState(false);
+  const open = toggle ? opened : own;
   const place = many ? `${record.partition} / ${record.offset}` : String(record.offset);
   return html`
     <tbody data-record=${record.partition + '/' + record.offset}>
       <tr class=${open ? 'open' : ''}>
         <th scope="row" class="number">
           <button type="button" data-row class="plain" aria-expanded=${open}
-            onClick=${() => setOpen(!open)}>${place}</button>
+            onClick=${() => (toggle ? toggle(record) : setOwn(!own))}>${place}</button>
         </th>
         <td class="when"><time title=${iso(record.timestamp)}>${time(record.timestamp)}</time></td>
         <td class="key"><${Short} text=${record.key} encoding=${record.key_encoding} none="–" /></td>
@@ -71,6 +73,7 @@ function Details({topic, record}) {
       <div><dt>Partition</dt><dd>${partition}</dd></div>
       <div><dt>Offset</dt><dd>${count(offset)}</dd></div>
       <div><dt>Time</dt><dd>${time(record.timestamp)} <span class="muted">(${iso(record.timestamp)})</span></dd></div>
+      <div><dt>Size</dt><dd data-size=${sizeOf(record)}>${bytes(sizeOf(record))}</dd></div>
       ${trace && html`<div><dt>Trace</dt><dd>${traces
         ? html`<a href=${traces} data-trace target="_blank" rel="noreferrer"><code>${trace}</code></a>`
         : html`<code>${trace}</code>`}</dd></div>`}
@@ -96,6 +99,15 @@ function Details({topic, record}) {
       ? html`<p class="muted">None: the record is a tombstone, which deletes its key.</p>`
       : html`<${Content} text=${record.value} encoding=${record.encoding} what="Value" />`}`;
 }
+
+// lengthOf is the bytes of a key, value or header.
+const lengthOf = (text, encoding) =>
+  (encoding === 'base64' ? fromBase64(text).length : new TextEncoder().encode(text ?? '').length);
+
+// sizeOf is the bytes of key, value and headers together.
+const sizeOf = ({key, key_encoding, value, encoding, headers}) =>
+  headers.reduce((sum, h) => sum + lengthOf(h.name) + lengthOf(h.value, h.encoding),
+    lengthOf(key, key_encoding) + lengthOf(value, encoding));
 
 function Headers({headers}) {
   return html`<div class="tall" tabindex="0" role="region" aria-label="Headers">

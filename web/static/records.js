@@ -23,7 +23,8 @@ const mostPartitions = 256;
 // Records is a part of the topic's view. In the URL: partition ('all' of more
 // than one, the default), then where the page begins: offset, time (Unix ms),
 // from=earliest, or cursor (of a page over all partitions), else the newest
-// records; q is what they must contain; tail=1 is the live tail; open is the offset of a record to show open.
+// records; q is what they must contain; tail=1 is the live tail;
+// open are the records that are shown open, as offsets or "partition-offset": "7.9", "0-7.2-9".
 export function Records({topic, query}) {
   const one = topic.partitions === 1 || topic.partitions > mostPartitions;
   const partition = query.partition ?? (one ? '0' : 'all');
@@ -123,12 +124,18 @@ function Page({topic, partition, query, to}) {
     ...(partition === 'all' ? [] : ['-p', partition]), '-o', placeOf(query), '-c', String(pageLength)]);
   // An export begins where the page does and goes on to the end of the log.
   const whole = {...options.query, format: 'ndjson', limit: undefined, max_bytes: undefined};
-  const opened = query.open === undefined ? undefined : Number(query.open);
+  const opened = new Set(query.open?.split('.'));
+  const nameOf = (r) => (partition === 'all' ? `${r.partition}-${r.offset}` : String(r.offset));
+  const toggle = (record) => {
+    const open = opened.symmetricDifference(new Set([nameOf(record)]));
+    go(to({offset, time, from, cursor, open: [...open].join('.')}), true);
+  };
   const shown = ({page, partition: of, q: searched, here: at}) => html`
     <div class=${load.loading ? 'stale' : ''}>
       ${page.records.length === 0
         ? html`<p class="empty">${searched ? 'No record here contains that.' : 'There are no records here.'}</p>`
-        : html`<${RecordTable} topic=${topic.name} records=${page.records} many=${of === 'all'} opened=${opened} />`}
+        : html`<${RecordTable} topic=${topic.name} records=${page.records} many=${of === 'all'}
+          opened=${(record) => opened.has(nameOf(record))} toggle=${toggle} />`}
       ${searched ? html`<${Scanned} page=${page} to=${to} />` : of === 'all'
         ? html`<${ByCursor} page=${page} here=${at} to=${to} />`
         : html`<${BothWays} page=${page} to=${to} />`}

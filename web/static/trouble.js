@@ -19,12 +19,13 @@ async function troubled(signal) {
   return asked.filter((a) => a.status === 'fulfilled').flatMap((a) => a.value);
 }
 
-// Trouble lists them, while the overview counts any.
-export function Trouble() {
+// Trouble lists them, while the overview counts any; beside chooses the errors to
+// show.
+export function Trouble({beside}) {
   const load = useLoad(troubled, [], 5000);
   return html`
     <h2>Partitions that need attention</h2>
-    <${Loaded} load=${load}>${(list) => html`
+    <${Loaded} load=${{...load, error: beside(load.error)}}>${(list) => html`
       <${Table} label="Partitions that need attention" head=${['Topic', '#Partition', 'Leader', 'Not in sync']}>
         ${list.slice(0, mostRows).map((p) => html`
           <tr key=${p.name + '/' + p.partition} data-trouble=${p.name + '/' + p.partition}>

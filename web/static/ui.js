@@ -32,17 +32,22 @@ export function Loaded({load, children}) {
 }
 
 // Modal is a dialog that is open as long as it is in the page. Esc and a click
-// beside it close it.
+// beside it close it (a second Esc in a row does so without asking: onClose); the
+// focus goes back to where it was.
 export function Modal({title, close, children, wide}) {
   const ref = useRef();
   useEffect(() => {
-    const dialog = ref.current;
+    const dialog = ref.current, opener = document.activeElement;
     dialog.showModal();
-    return () => dialog.close();
+    return () => {
+      dialog.close();
+      opener?.focus(); // the dialog is out of the page by now: it does not do so itself
+    };
   }, []);
   const beside = (event) => event.target === ref.current && close();
   return html`
     <dialog ref=${ref} class=${wide ? 'wide' : ''} aria-label=${title} onMouseDown=${beside}
+      onClose=${() => ref.current && close()}
       onCancel=${(event) => { event.preventDefault(); close(); }}>
       <div class="dialog">
         <header>
@@ -97,19 +102,26 @@ export function Search({label, value, changed}) {
 }
 
 // Table is a table in a box of its own, which scrolls when it is too wide. Of
-// the columns' names, "#" marks numbers and "~" what small screens can spare.
+// the columns' names, "#" marks numbers and "~" what small screens can spare. One
+// to sort by is {name, to, sorted}: where its link leads, and whether it holds.
 export function Table({label, head, children}) {
   return html`
     <div class="scroll" tabindex="0" role="region" aria-label=${label}>
       <table>
-        <thead><tr>${head.map((name) =>
-          html`<th scope="col" class=${columns[name[0]]}>${columns[name[0]] ? name.slice(1) : name}</th>`)}</tr></thead>
+        <thead><tr>${head.map((column) => html`<${Column} ...${column.name ? column : {name: column}} />`)}</tr></thead>
         <tbody>${children}</tbody>
       </table>
     </div>`;
 }
 
 const columns = {'#': 'number', '~': 'spare'};
+
+function Column({name, to, sorted}) {
+  const text = columns[name[0]] ? name.slice(1) : name;
+  return html`
+    <th scope="col" class=${columns[name[0]]} aria-sort=${sorted ? 'descending' : undefined}>${
+      to ? html`<a href=${to}>${text}${sorted ? ' ▾' : ''}</a>` : text}</th>`;
+}
 
 // Tabs are links to the parts of a view; tabs is [[id, name, fragment]].
 export function Tabs({tabs, at}) {
