@@ -62,10 +62,12 @@ func (l *logTaking) take(ctx context.Context) (err error) {
 			return
 		}
 		sum, ferr := l.out.finish()
-		if l.out.n > 0 {
+		switch {
+		case ferr != nil:
+		case l.out.n > 0:
 			l.t.summed(l.log.file(), sum)
-		} else {
-			ferr = errors.Join(ferr, removeFile(l.t.dir, l.log.file()))
+		default:
+			ferr = removeFile(l.t.dir, l.log.file())
 		}
 		err = errors.Join(err, ferr)
 	}()
