@@ -76,7 +76,14 @@ release-check: ## two releases of one commit are equal
 HELM := go run helm.sh/helm/v3/cmd/helm@v3.22.0
 helm: ## lint the chart and render it, with Helm built from its module
 	$(HELM) lint --strict --kube-version 1.31.0 deploy/helm/chronik --set insecure=true
-	$(HELM) template --kube-version 1.31.0 c deploy/helm/chronik --set insecure=true,replicas=5 >/dev/null
+	@rendered=$$(mktemp) && trap 'rm -f "$$rendered"' EXIT && \
+	for values in replicas=3 replicas=5,antiAffinity=required founders=5,replicas=5,shutdownTimeout=60; do echo "$$values"; \
+	$(HELM) template --kube-version 1.31.0 c deploy/helm/chronik --set "insecure=true,$$values" >"$$rendered" && \
+	CHRONIK_CHART=$$rendered go -C deploy/check test -count=1 . || exit 1; done
+	@! $(HELM) template --kube-version 1.31.0 c deploy/helm/chronik --set insecure=true,founders=5 >/dev/null 2>&1 || \
+	{ echo "the chart is installed with fewer nodes than founders, which wait for each other"; exit 1; }
+	@! $(HELM) template --kube-version 1.31.0 c deploy/helm/chronik --set insecure=true,replica=5 >/dev/null 2>&1 || \
+	{ echo "a misspelt value is taken"; exit 1; }
 	@! $(HELM) template --kube-version 1.31.0 c deploy/helm/chronik >/dev/null 2>&1 || \
 	{ echo "the chart is installed without insecure=true"; exit 1; }
 
