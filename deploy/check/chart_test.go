@@ -15,6 +15,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
@@ -27,9 +28,14 @@ type chart struct {
 
 func decode[T any](t *testing.T, doc []byte, list *[]T) {
 	t.Helper()
-	var v T
-	if err := yaml.UnmarshalStrict(doc, &v); err != nil {
+	// yaml.UnmarshalStrict takes names of any case; the API server does not.
+	text, err := yaml.YAMLToJSONStrict(doc)
+	if err != nil {
 		t.Fatalf("%v in\n%s", err, doc)
+	}
+	var v T
+	if faults, err := json.UnmarshalStrict(text, &v); err != nil || len(faults) > 0 {
+		t.Fatalf("%v %v in\n%s", err, faults, doc)
 	}
 	*list = append(*list, v)
 }
@@ -159,7 +165,7 @@ func checkGrace(t *testing.T, s *appsv1.StatefulSet) {
 		if v, ok := strings.CutPrefix(arg, "--shutdown-timeout="); ok {
 			timeout, err := time.ParseDuration(v)
 			if g := pod.TerminationGracePeriodSeconds; err != nil || g == nil || float64(*g) <= timeout.Seconds() {
-				t.Errorf("%s: killed after %v seconds, of a shutdown of %v (%v)", s.Name, g, timeout, err)
+				t.Errorf("%s: a shutdown of %v (%v) is cut short", s.Name, timeout, err)
 			}
 			return
 		}
