@@ -5,11 +5,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
-
-	"github.com/go-chi/chi/v5"
 
 	"github.com/chroniklog/chronik/api/gen"
 )
@@ -81,7 +78,6 @@ func (c *control) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, r, err)
 		return
 	}
-	escapeParams(r)
 	ctx, cancel := context.WithTimeout(r.Context(), c.timeout)
 	defer cancel()
 	c.next.ServeHTTP(w, r.WithContext(ctx))
@@ -92,18 +88,6 @@ type knownQuery []string
 
 func (k knownQuery) names() []string          { return k }
 func (k knownQuery) set(string, string) error { return nil }
-
-// escapeParams undoes chi's decoding of path parameters, because the generated
-// code decodes them (again).
-func escapeParams(r *http.Request) {
-	if r.URL.RawPath != "" {
-		return // chi routed on the escaped path
-	}
-	rctx := chi.RouteContext(r.Context())
-	for i, v := range rctx.URLParams.Values {
-		rctx.URLParams.Values[i] = url.PathEscape(v)
-	}
-}
 
 // checkBody reads the whole body, which the middleware has bounded, judges it
 // strictly, and puts it back for the generated code.

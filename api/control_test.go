@@ -138,6 +138,8 @@ func TestBadControlRequests(t *testing.T) {
 		{"control character", "POST", "/v1/topics", `{"name":"a\u0007"}`, nil, 400, CodeInvalidTopic, ""},
 		{"reserved", "POST", "/v1/topics", `{"name":"__x"}`, nil, 403, CodeReservedTopic, ""},
 		{"escaped slash", "PUT", "/v1/topics/a%2Fb", "", nil, 400, CodeInvalidTopic, "a/b"},
+		{"escaped space", "GET", "/v1/topics/a%20b", "", nil, 404, CodeUnknownTopic, `"a b"`},
+		{"escaped twice", "GET", "/v1/topics/a%2520b", "", nil, 404, CodeUnknownTopic, `"a%20b"`},
 		{"escaped percent", "PUT", "/v1/topics/100%25", "", nil, 400, CodeInvalidTopic, "100%"},
 		{"dots in path", "PUT", "/v1/topics/..", "", nil, 400, CodeInvalidTopic, ""},
 		{"put type", "PUT", "/v1/topics/t", `{"partitions":"3"}`, nil, 400, CodeInvalidField, "partitions"},
